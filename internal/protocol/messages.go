@@ -36,7 +36,8 @@ type Request[B any] struct {
 	Body  B         `cbor:"4,keyasint"`
 }
 
-// Response answers the request with the same id: either Result (key 2) or Error (key 3) is present.
+// Response answers the request with the same id: either Result (key 2) or Error (key 3) is present. B is the result type
+// of the operation, or cbor.RawMessage when decoding. [Encode] leaves Result out if Error is set, and never otherwise.
 type Response[B any] struct {
 	Type   FrameType `cbor:"0,keyasint"`
 	ID     uint64    `cbor:"1,keyasint"`
@@ -188,7 +189,7 @@ type Delete struct {
 type DeleteRange struct {
 	Generation uint64 `cbor:"1,keyasint"`
 	Start      []byte `cbor:"2,keyasint"`
-	End        []byte `cbor:"3,keyasint,omitempty"`
+	End        []byte `cbor:"3,keyasint"`
 }
 
 // List asks for entries in key order.

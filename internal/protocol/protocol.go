@@ -41,8 +41,9 @@ const (
 	FrameDrain    FrameType = 8 // asks the client to open nothing more here and to reconnect elsewhere
 )
 
-// Op is the operation that a request asks for.
-type Op uint8
+// Op is the operation that a request asks for. It is as wide as the wire allows: an unknown operation still decodes, and
+// is answered unsupported.
+type Op uint64
 
 // Operations.
 const (

@@ -1,0 +1,76 @@
+# Everything a developer runs. Build tags, C flags and SQLite's options are in scripts/go-env.sh and nowhere else.
+
+# Sets LIB to .so, .dylib or .dll, and EXE to .exe on Windows.
+OS_NAME := $(shell go env GOOS)
+LIB := out/libpagewire.$(if $(filter darwin,$(OS_NAME)),dylib,$(if $(filter windows,$(OS_NAME)),dll,so))
+CMD := out/pagewire$(if $(filter windows,$(OS_NAME)),.exe)
+BRIDGE := build/Release/pagewire.node
+JS := dist/.stamp
+SETUP := node_modules/.stamp
+
+# What the outputs are made of. A build with nothing to do starts no compiler.
+GO_FILES := go.mod go.sum scripts/go-env.sh $(shell find addon cmd internal -type f ! -name '*_test.go' 2>/dev/null)
+C_FILES := binding.gyp internal/sqlite/pagewire.h $(shell find napi -type f 2>/dev/null)
+JS_FILES := package.json $(wildcard tsconfig*.json) $(shell find js -type f 2>/dev/null)
+
+# Node's own headers, where they came with it, so that node-gyp need not download them.
+NODE_DIR := $(shell node -p 'd = path.resolve(process.execPath, "../.."); fs.existsSync(d + "/include/node/node_api.h") ? d : ""')
+
+FUZZTIME ?= 30s
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help setup build test test-go test-js lint fmt demo soak fuzz env clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-9s %s\n", $$1, $$2 }' Makefile
+
+setup: $(SETUP) ## fetch what the build needs
+$(SETUP): package-lock.json go.sum
+	npm ci --no-audit --no-fund
+	go mod download
+	@touch $@
+
+build: $(LIB) $(CMD) $(BRIDGE) $(JS) ## build the library, the command, the bridge and the TypeScript
+
+$(LIB): $(GO_FILES) scripts/build-addon
+	scripts/build-addon $@
+
+$(CMD): $(GO_FILES)
+	scripts/go build -ldflags '-s -w' -o $@ ./cmd/pagewire
+
+$(BRIDGE): $(C_FILES) | $(SETUP)
+	npx node-gyp $(if $(wildcard build/Makefile),,configure) build --loglevel=warn $(if $(NODE_DIR),--nodedir=$(NODE_DIR))
+	@touch $@
+
+$(JS): $(JS_FILES) | $(SETUP)
+	npm run --silent build:js
+	@touch $@
+
+test: test-go test-js ## run every test
+
+test-go: $(LIB) ## run the Go tests, and check what the library exports
+	scripts/check-exports $(LIB)
+	scripts/go test ./...
+
+test-js: build ## run the TypeScript tests against the built package
+	npm run --silent test:js
+
+lint: $(SETUP) ## run every check of scripts/lint
+	scripts/lint
+
+fmt: $(SETUP) ## format Go, C, TypeScript and JSON
+	gofmt -w $$(git ls-files '*.go')
+	npx clang-format -i $$(git ls-files '*.c' '*.h')
+	npx biome check --write
+
+demo: build ## many actors at work, a crash, and proof that nothing acknowledged was lost
+	npm run --silent demo
+
+fuzz: ## run every Go fuzz target for FUZZTIME (30s)
+	scripts/fuzz $(FUZZTIME)
+
+env: ## print the environment of every Go build and test
+	@scripts/go env | grep -E '^(CGO_ENABLED|CGO_CFLAGS|GOFLAGS)='
+
+clean: ## remove what was built
+	rm -rf out dist build

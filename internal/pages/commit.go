@@ -1,0 +1,191 @@
+package pages
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/pagewire/pagewire/internal/channel"
+	"github.com/pagewire/pagewire/internal/protocol"
+)
+
+// Commit hands over a batch and returns at once. Batches are written in the order of the calls. While one commit is under
+// way the following batches wait and are merged into the next. A batch handed over after Failed and before Reload, or
+// after Close, is dropped without a word: Failed has covered it.
+func (f *File) Commit(b Batch) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.usable() != nil {
+		return
+	}
+	f.pending.add(b, f.current)
+	f.current = b.Size
+	for i, index := range b.Indexes {
+		f.tree.learn(index, b.Pages[i])
+	}
+	for _, tag := range b.DropFiles {
+		delete(f.aux, tag)
+	}
+	if f.flushing == nil {
+		f.flushing = make(chan struct{})
+		go f.flush()
+	}
+}
+
+// flush writes what is pending, one commit at a time, and ends when nothing is left.
+func (f *File) flush() {
+	f.mu.Lock()
+	for f.failed == nil && len(f.pending.batches) > 0 {
+		batches, stored := f.pending.batches, f.stored
+		generation, seq := f.generation, f.seq
+		f.mu.Unlock()
+
+		begin := time.Now()
+		m := merge(batches, stored, f.cfg.Limits.CommitBytes)
+		res, err := f.send(&m, generation, seq)
+		took := time.Since(begin)
+
+		f.mu.Lock()
+		f.metrics.CommitTime += took
+		if err != nil {
+			f.fail(err)
+			continue
+		}
+		token := batches[m.n-1].Token
+		f.pending.resolve(m.n)
+		f.seq, f.stored = seq+uint64(m.n), m.size
+		f.metrics.UsedBytes = res.UsedBytes
+		f.metrics.Commits++
+		f.metrics.Batches += uint64(m.n)
+		f.metrics.PagesCommitted += uint64(len(m.pages))
+		f.mu.Unlock()
+		f.sink.Committed(token)
+		f.mu.Lock()
+	}
+	close(f.flushing)
+	f.flushing = nil
+	f.mu.Unlock()
+}
+
+// send writes one merged commit.
+func (f *File) send(m *merged, generation, seq uint64) (*protocol.CommitResult, error) {
+	limit := f.cfg.Limits.CommitBytes
+	if size := uint64(len(m.pages)) * protocol.PageSize; limit > 0 && size > limit {
+		return nil, protocol.Errorf(protocol.CodePayloadTooLarge,
+			"the transaction wrote %d bytes of pages, the server's limit is %d: split it into smaller ones", size, limit)
+	}
+	return f.remote.Commit(f.commits, &protocol.Commit{
+		Generation: generation,
+		Seq:        seq + uint64(m.n),
+		Count:      uint64(m.n),
+		Size:       m.size,
+		Pages:      protocol.Pages{Indexes: m.indexes},
+		DropFiles:  m.dropFiles,
+	}, m.pages)
+}
+
+// fail gives up all that is pending and tells the sink. f.mu is held, but not during the sink's call.
+func (f *File) fail(err error) {
+	token := f.pending.batches[0].Token
+	f.failed = err
+	f.lost = lockLost(err)
+	f.pending.reset()
+	f.metrics.Failures++
+	f.mu.Unlock()
+	f.sink.Failed(token, err)
+	f.mu.Lock()
+}
+
+// lockLost says whether an error means that another session has the actor, for good.
+func lockLost(err error) bool { return channel.Code(err) == string(protocol.CodeLockLost) }
+
+// Flush waits until nothing is pending. It returns the error of a failed commit until Reload, and ctx's error.
+func (f *File) Flush(ctx context.Context) error {
+	if err := f.settle(ctx); err != nil {
+		return err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.failed
+}
+
+// settle waits until the flusher has ended and the sink knows all.
+func (f *File) settle(ctx context.Context) error {
+	for {
+		f.mu.Lock()
+		flushing := f.flushing
+		f.mu.Unlock()
+		if flushing == nil {
+			return nil
+		}
+		select {
+		case <-flushing:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// Reload asks the server for the stored state after Failed and goes on from it: the commit sequence, the sizes and the
+// pages that come with it, which are staged. The sink drops its pages, staged and pending, before it calls. An error
+// leaves the File failed, and Reload may be called again; once the lock is lost, every call returns that.
+func (f *File) Reload(ctx context.Context) error {
+	if err := f.settle(ctx); err != nil {
+		return err
+	}
+	select {
+	case f.turn <- struct{}{}:
+		defer func() { <-f.turn }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	f.mu.Lock()
+	switch {
+	case f.closed:
+		f.mu.Unlock()
+		return ErrClosed
+	case f.lost:
+		defer f.mu.Unlock()
+		return f.failed
+	}
+	f.mu.Unlock()
+
+	res, err := f.remote.Reload(ctx, &protocol.Preload{Pages: true})
+
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err != nil {
+		if lockLost(err) {
+			f.failed, f.lost = err, true
+		}
+		return err
+	}
+	f.failed = nil
+	f.adopt(res)
+	f.metrics.Reloads++
+	return nil
+}
+
+// Close waits for what is pending, at most until ctx ends, and closes the actor; hints are pages of the main file that
+// the next open should preload first. What could not be written is failed as ever, and Close returns why. No goroutine
+// is left afterwards. Further calls return nil.
+func (f *File) Close(ctx context.Context, hints []uint32) error {
+	f.mu.Lock()
+	if f.closed {
+		f.mu.Unlock()
+		return nil
+	}
+	unwritten := len(f.pending.batches) > 0
+	f.mu.Unlock()
+
+	flushed := f.Flush(ctx)
+	f.cancel()
+	f.settle(context.Background()) // the flusher ends now: its commit was cancelled
+	f.mu.Lock()
+	f.closed = true
+	f.mu.Unlock()
+	if !unwritten {
+		flushed = nil // the sink was told before
+	}
+	return errors.Join(flushed, f.remote.Close(ctx, hints))
+}

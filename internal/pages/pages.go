@@ -1,0 +1,247 @@
+// Package pages stands between SQLite's VFS and the KV channel for one open database. It fetches the pages that SQLite
+// misses, and those it will miss next, and it writes what SQLite committed, in order, in as few round trips as the wire
+// allows.
+//
+// It keeps no page cache: fetched pages are handed to the [Sink] at once, and the pages of unacknowledged commits are the
+// sink's own memory, looked at here only to know what storage does not hold yet. Two rules follow, and everything in this
+// package serves them:
+//
+//   - A page is never handed over in a version older than the last batch that wrote it, whenever that batch was handed
+//     over, sent or acknowledged (pending.go).
+//   - Batches reach storage in the order of their tokens, each whole, and the first that fails takes all later ones with
+//     it (commit.go, merge.go).
+//
+// Readahead follows the B-trees that pass through (tree.go, readahead.go). Wrong guesses cost bandwidth, never
+// correctness.
+package pages
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/pagewire/pagewire/internal/protocol"
+)
+
+// ErrClosed is returned by calls after Close.
+var ErrClosed = errors.New("pages: the database is closed")
+
+// Remote is one actor on the channel; *channel.Actor implements it. Pages handed to Commit are not used after it returned.
+type Remote interface {
+	Fetch(ctx context.Context, f *protocol.Fetch) (*protocol.FetchResult, error)
+	Commit(ctx context.Context, c *protocol.Commit, pages [][]byte) (*protocol.CommitResult, error)
+	Reload(ctx context.Context, p *protocol.Preload) (*protocol.OpenResult, error)
+	Close(ctx context.Context, hints []uint32) error
+}
+
+// Sink is the database that pages are handed to. Its methods must not call the File back. Stage runs inside New, Fetch and
+// Reload with a lock held that Commit takes too, so a lock that Stage takes must not be held across Commit. Committed and
+// Failed run on another goroutine.
+type Sink interface {
+	// Stage hands over a page: PageSize bytes that are valid during the call, nil for zeros. asked is false for readahead
+	// and for pages that came with an open.
+	Stage(file uint8, index uint32, page []byte, asked bool)
+	// Committed says that every batch up to token is durable.
+	Committed(token uint64)
+	// Failed says that the batch token, the oldest unresolved one, and all after it were not acknowledged. It is called
+	// once until Reload; batches handed over in between are covered by it, so the sink looks at its own failure mark
+	// before it waits for one.
+	Failed(token uint64, err error)
+}
+
+// Batch is one committed transaction of SQLite.
+type Batch struct {
+	Token     uint64   // rises by one a batch
+	Size      uint64   // of the main file after the batch, in bytes
+	Indexes   []uint32 // pages of the main file that it wrote
+	Pages     [][]byte // their contents, PageSize bytes each, valid and unchanged until Committed or Failed covers Token
+	DropFiles []uint8  // tags of files that it removed
+}
+
+// Defaults of Config.
+const (
+	DefaultMaxReadahead = 256       // pages: 1 MiB a round trip
+	DefaultExpandDepth  = 4         // levels: deeper trees are beyond 10 GiB
+	DefaultExpandBudget = 128 << 10 // bytes
+	DefaultMaxChildren  = 1 << 16   // child pointers: those of 256 MiB of pages, about 1.5 MiB of memory
+)
+
+// Config tunes a File. The zero value means the defaults and no limits.
+type Config struct {
+	Limits       protocol.Limits // the server's; CommitBytes, FetchPages and FrameBytes are used, 0 means none
+	MaxReadahead int             // pages of one fetch at most
+	ExpandDepth  uint64          // levels that the server follows from a page whose subtree is unknown
+	ExpandBudget uint64          // bytes of pages that it adds at most
+	MaxChildren  int             // child pointers remembered; the least recently used interior pages are forgotten
+
+	DisableReadahead bool // fetch only the pages asked for
+	DisableExpand    bool // never ask the server to follow pointers
+}
+
+// Metrics counts what a File did since New.
+type Metrics struct {
+	Fetches         uint64        // round trips for pages
+	FetchTime       time.Duration // spent in them
+	PagesFetched    uint64        // pages received, absent ones included
+	PagesPrefetched uint64        // staged without having been asked for, those of an open included
+	PagesDropped    uint64        // received but not staged: a batch wrote or truncated them meanwhile
+	Expansions      uint64        // fetches that asked the server to follow pointers
+	Commits         uint64        // commit round trips acknowledged
+	CommitTime      time.Duration // spent in them, failed ones included
+	Batches         uint64        // batches acknowledged
+	PagesCommitted  uint64        // pages sent in acknowledged commits
+	Failures        uint64        // times that Failed was called
+	Reloads         uint64        // reloads that succeeded
+	PendingBatches  int           // now: handed over, not resolved
+	PendingBytes    uint64        // now: page bytes in them, pages written twice counted twice
+	UsedBytes       uint64        // of the actor's storage, as last announced by the server
+	KnownChildren   int           // now: child pointers remembered
+}
+
+// File is the files of one database: the main one, which grows and changes, and auxiliary ones that another
+// implementation left behind, which can only be read and dropped. All methods may be called from any goroutine, but
+// Commit, Reload and Close one at a time.
+type File struct {
+	remote Remote
+	sink   Sink
+	cfg    Config
+
+	commits context.Context // ends when Close gives up on what is pending
+	cancel  context.CancelFunc
+	turn    chan struct{} // holds one item while a Fetch or Reload is under way
+
+	mu         sync.Mutex
+	generation uint64
+	seq        uint64           // last acknowledged commit
+	opened     uint64           // size of the main file at open or at the last reload
+	stored     uint64           // size of the main file after the last acknowledged commit
+	current    uint64           // size after the last batch handed over
+	aux        map[uint8]uint64 // sizes of the other files
+	pending    pending
+	flushing   chan struct{} // not nil while the flusher runs; closed when it ends
+	failed     error         // why batches are refused until Reload
+	lost       bool          // failed for good
+	closed     bool
+	tree       tree
+	streams    streams
+	chains     int // recent misses on overflow pages, 0 to maxChains
+	metrics    Metrics
+}
+
+// New returns the File of an actor that was opened with the result given, and stages the pages that came with it.
+func New(remote Remote, sink Sink, opened *protocol.OpenResult, cfg Config) *File {
+	if cfg.MaxReadahead <= 0 {
+		cfg.MaxReadahead = DefaultMaxReadahead
+	}
+	if n := cfg.Limits.FetchPages; n > 0 && n < uint64(cfg.MaxReadahead) {
+		cfg.MaxReadahead = int(n)
+	}
+	if n := cfg.Limits.FrameBytes / (protocol.PageSize + 16); n > 1 && n < uint64(cfg.MaxReadahead) {
+		cfg.MaxReadahead = int(n)
+	}
+	if cfg.ExpandDepth == 0 {
+		cfg.ExpandDepth = DefaultExpandDepth
+	}
+	if cfg.ExpandBudget == 0 {
+		cfg.ExpandBudget = DefaultExpandBudget
+	}
+	if cfg.MaxChildren <= 0 {
+		cfg.MaxChildren = DefaultMaxChildren
+	}
+	f := &File{remote: remote, sink: sink, cfg: cfg, turn: make(chan struct{}, 1)}
+	f.commits, f.cancel = context.WithCancel(context.Background())
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.adopt(opened)
+	return f
+}
+
+// adopt makes the stored state that r announces the current one, and stages its pages. f.mu is held.
+func (f *File) adopt(r *protocol.OpenResult) {
+	f.generation, f.seq = r.Generation, r.Seq
+	f.opened, f.aux = 0, make(map[uint8]uint64)
+	for _, file := range r.Files {
+		if file.Tag == protocol.FileMain {
+			f.opened = file.Size
+		} else {
+			f.aux[file.Tag] = file.Size
+		}
+	}
+	f.stored, f.current = f.opened, f.opened
+	f.pending.reset()
+	f.tree.reset(f.cfg.MaxChildren)
+	f.streams = streams{}
+	f.metrics.UsedBytes = r.UsedBytes
+	eachPage(&r.Pages, func(index uint32, page []byte) {
+		if offset(index) < f.current {
+			f.stageMain(index, page, false)
+		}
+	})
+}
+
+// Size returns the size of the main file in bytes at open or at the last reload.
+func (f *File) Size() uint64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.opened
+}
+
+// FileSize returns the size in bytes of the file with the tag, and whether it exists. Batches handed over count.
+func (f *File) FileSize(tag uint8) (size uint64, exists bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if tag == protocol.FileMain {
+		return f.current, f.current > 0
+	}
+	size, exists = f.aux[tag]
+	return size, exists
+}
+
+// Metrics returns the counters.
+func (f *File) Metrics() Metrics {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	m := f.metrics
+	m.PendingBatches = len(f.pending.batches)
+	m.PendingBytes = f.pending.bytes
+	m.KnownChildren = f.tree.size
+	return m
+}
+
+// usable returns why neither a fetch nor a batch can be served, nil if they can. f.mu is held.
+func (f *File) usable() error {
+	if f.closed {
+		return ErrClosed
+	}
+	return f.failed
+}
+
+// stageMain hands a page of the main file to the sink and learns from it. f.mu is held.
+func (f *File) stageMain(index uint32, page []byte, asked bool) {
+	f.sink.Stage(protocol.FileMain, index, page, asked)
+	f.tree.learn(index, page)
+	if !asked {
+		f.metrics.PagesPrefetched++
+	}
+}
+
+// offset is where a page begins in its file.
+func offset(index uint32) uint64 { return uint64(index) * protocol.PageSize }
+
+// pageCount is the number of pages that a file of size bytes has, a partial last one included.
+func pageCount(size uint64) uint64 { return (size + protocol.PageSize - 1) / protocol.PageSize }
+
+// eachPage calls fn for every page that p holds or names as absent (nil). A page whose data is missing is left out.
+func eachPage(p *protocol.Pages, fn func(index uint32, page []byte)) {
+	for i, index := range p.Indexes {
+		end := (i + 1) * protocol.PageSize
+		if end > len(p.Data) {
+			break
+		}
+		fn(index, p.Data[end-protocol.PageSize:end])
+	}
+	for _, index := range p.Absent {
+		fn(index, nil)
+	}
+}

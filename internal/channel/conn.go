@@ -1,0 +1,326 @@
+package channel
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/gorilla/websocket"
+
+	"github.com/pagewire/pagewire/internal/protocol"
+)
+
+// keepBytes is the size up to which a connection keeps its buffers between frames.
+const keepBytes = 64 << 10
+
+// conn is one WebSocket connection: a reader, a writer and what is under way on it.
+type conn struct {
+	c          *Channel
+	ws         *websocket.Conn
+	limits     protocol.Limits
+	frameBytes int           // limit of one frame, either direction
+	ping       time.Duration // interval of the server's pings
+	born       time.Time
+
+	wake chan struct{} // there is something to write
+	stop chan struct{} // closed when dead
+
+	// The channel's mutex guards the rest.
+	dead     bool
+	draining bool
+	grace    *time.Timer      // closes it when draining takes too long
+	queue    []*call          // to be written, in order but for commits with stages left
+	inflight map[uint64]*call // that will be answered; abandoned ones too
+	held     uint64           // bytes of the calls in flight
+	blocked  []*Actor         // whose next call waits for held to go down
+	polite   bool             // the writer says goodbye before it closes the socket
+	pongDue  bool
+	nonce    uint64 // of the last ping; a peer that pings faster than it reads gets fewer pongs
+}
+
+// send hands a call to the connection. c.mu is held.
+func (k *conn) send(cl *call) {
+	if cl.sent {
+		k.c.metrics.resends++
+	}
+	cl.conn, cl.onWire, cl.sent = k, false, true
+	if cl.commit != nil {
+		cl.commit.next, cl.commit.took = 0, 0
+	}
+	cl.held = cl.size()
+	k.held += cl.held
+	k.inflight[cl.id] = cl
+	k.queue = append(k.queue, cl)
+	k.rouse()
+}
+
+// recall takes a call back that no byte of was handed to the socket. c.mu is held.
+func (k *conn) recall(cl *call) bool {
+	if cl.onWire || cl.commit != nil && cl.commit.took > 0 {
+		return false
+	}
+	i := slices.Index(k.queue, cl)
+	if i < 0 {
+		return false
+	}
+	k.queue = slices.Delete(k.queue, i, i+1)
+	k.settle(cl)
+	if cl.commit != nil {
+		cl.actor.streaming = false
+	}
+	return true
+}
+
+// settle forgets a call in flight, which makes room for others. c.mu is held.
+func (k *conn) settle(cl *call) {
+	delete(k.inflight, cl.id)
+	k.held -= cl.held
+	cl.conn = nil
+}
+
+// room tells whether a call may be sent now: a server keeps no more bytes of one connection than one full commit. a is
+// pumped again when there is some. c.mu is held.
+func (k *conn) room(a *Actor, cl *call) bool {
+	if k.held == 0 || k.held+cl.size() <= k.limits.CommitBytes {
+		return true
+	}
+	if !slices.Contains(k.blocked, a) {
+		k.blocked = append(k.blocked, a)
+	}
+	return false
+}
+
+// unblock pumps the actors that waited for room. c.mu is held.
+func (k *conn) unblock() {
+	blocked := k.blocked
+	k.blocked = nil
+	for _, a := range blocked {
+		a.pump()
+	}
+}
+
+func (k *conn) rouse() {
+	select {
+	case k.wake <- struct{}{}:
+	default:
+	}
+}
+
+// write is the writer.
+func (k *conn) write() {
+	defer k.c.running.Done()
+	defer k.ws.Close()
+	var buf []byte
+	for {
+		frame, reuse, ok := k.nextFrame(buf[:0])
+		if !ok {
+			if k.polite {
+				k.farewell()
+			}
+			return
+		}
+		if err := k.ws.WriteMessage(websocket.BinaryMessage, frame); err != nil {
+			k.c.lost(k, fmt.Errorf("%w: write: %w", ErrUnreachable, err))
+			return
+		}
+		if buf = nil; reuse {
+			buf = frame
+		}
+	}
+}
+
+// nextFrame waits for something to write; it is not ok at the end of the connection. A frame to reuse was built in buf and
+// is to be handed in again; others belong to their calls, or are large and rare.
+func (k *conn) nextFrame(buf []byte) (frame []byte, reuse, ok bool) {
+	c := k.c
+	c.mu.Lock()
+	for !k.dead && !k.pongDue && len(k.queue) == 0 {
+		k.queue = nil
+		c.mu.Unlock()
+		select {
+		case <-k.wake:
+		case <-k.stop:
+		}
+		c.mu.Lock()
+	}
+	if k.dead {
+		c.mu.Unlock()
+		return nil, false, false
+	}
+	if k.pongDue {
+		k.pongDue = false
+		nonce := k.nonce
+		c.mu.Unlock()
+		frame = appendField(appendHead(nil, cborMap, 2), 0, uint64(protocol.FramePong))
+		return appendField(frame, 1, nonce), false, true
+	}
+	cl := k.queue[0]
+	k.queue[0] = nil
+	k.queue = k.queue[1:]
+	if cl.commit != nil {
+		frame, reuse = k.nextCommitFrame(cl, buf)
+		return frame, reuse, true
+	}
+	cl.onWire, cl.written = true, true
+	frame = cl.frame
+	c.mu.Unlock()
+	return frame, false, true
+}
+
+// nextCommitFrame builds the next frame of a commit. Between its stages other actors' frames have their turn, so a
+// large commit does not hold them up; its own actor's later requests wait for its last frame, which keeps their order.
+// c.mu is held and released.
+func (k *conn) nextCommitFrame(cl *call, buf []byte) (frame []byte, reuse bool) {
+	c, m, a := k.c, cl.commit, cl.actor
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	head := *m.m
+	from, to := m.next, min(m.next+pagesPerFrame(k.frameBytes, a.id), len(m.m.Pages.Indexes))
+	last := to == len(m.m.Pages.Indexes)
+	if cl.over {
+		// The caller took the pages back between stages. The server holds what it got until a commit consumes it: this
+		// one does, and is refused, because it names a stage that never came.
+		last, from = true, to
+		m.took++
+	}
+	m.next = to
+	indexes, pages := m.m.Pages.Indexes[from:to], m.pages
+	if len(pages) > 0 {
+		pages = pages[from:to]
+	}
+	if last {
+		cl.onWire, cl.written = true, true
+		a.streaming = false
+		a.pump()
+	} else {
+		m.took++
+		k.queue = append(k.queue, cl)
+	}
+	head.Staged = m.took
+	c.mu.Unlock()
+
+	buf = slices.Grow(buf, len(pages)*pageCost+envelopeBytes+len(a.id))
+	if last {
+		return appendCommit(buf, cl.id, a.id, &head, indexes, pages), false
+	}
+	return appendStage(buf, cl.id, a.id, indexes, pages), true
+}
+
+// read is the reader.
+func (k *conn) read() {
+	defer k.c.running.Done()
+	var buf bytes.Buffer
+	for {
+		kind, r, err := k.ws.NextReader()
+		if err == nil {
+			buf.Reset()
+			_, err = buf.ReadFrom(r)
+		}
+		if err != nil {
+			k.c.lost(k, fmt.Errorf("%w: read: %w", ErrUnreachable, err))
+			return
+		}
+		if kind != websocket.BinaryMessage {
+			err = fmt.Errorf("%w: a text frame", errProtocol)
+		} else {
+			err = k.handle(buf.Bytes())
+		}
+		if err != nil {
+			k.c.lost(k, fmt.Errorf("%w: %w", ErrUnreachable, err))
+			return
+		}
+		if buf.Cap() > keepBytes {
+			buf = bytes.Buffer{}
+		}
+	}
+}
+
+// handle reacts to a frame. An error ends the connection.
+func (k *conn) handle(b []byte) error {
+	decoded, err := protocol.DecodeServerFrame(b)
+	if err != nil {
+		return fmt.Errorf("%w: %w", errProtocol, err)
+	}
+	c := k.c
+	switch f := decoded.(type) {
+	case *protocol.RawResponse:
+		return k.answer(f)
+	case *protocol.Ping:
+		c.mu.Lock()
+		k.pongDue, k.nonce = true, f.Nonce
+		c.mu.Unlock()
+		k.rouse()
+	case *protocol.LockLost:
+		c.mu.Lock()
+		// An actor that has moved on to another connection hears about its lock there.
+		if a := c.actors[f.Actor]; a != nil && a.generation == f.Generation && a.conn == k {
+			a.lose(protocol.Errorf(protocol.CodeLockLost, "%s", f.Reason))
+		}
+		c.mu.Unlock()
+	case *protocol.Drain:
+		c.mu.Lock()
+		c.drain(k, time.Duration(min(f.GraceMillis, uint64(maxGrace.Milliseconds())))*time.Millisecond)
+		c.mu.Unlock()
+	default:
+		return fmt.Errorf("%w: an unexpected %T", errProtocol, decoded)
+	}
+	return nil
+}
+
+// answer resolves the call that r answers.
+func (k *conn) answer(r *protocol.RawResponse) error {
+	c := k.c
+	c.mu.Lock()
+	cl := k.inflight[r.ID]
+	if k.dead {
+		c.mu.Unlock()
+		return nil
+	}
+	if cl == nil || !cl.onWire {
+		c.mu.Unlock()
+		return fmt.Errorf("%w: an answer to request %d, which was not asked", errProtocol, r.ID)
+	}
+	c.mu.Unlock()
+
+	// Decoding copies up to a frame: not under the lock. Nobody but the caller looks at the result, and only after the
+	// call is over.
+	if r.Error == nil {
+		err := protocol.DecodeBody(r.Result, cl.result)
+		if err == nil && cl.check != nil {
+			err = cl.check()
+		}
+		if err != nil {
+			return fmt.Errorf("%w: the answer to a %s: %w", errProtocol, opNames[cl.op], err)
+		}
+	}
+
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if k.dead || k.inflight[r.ID] != cl {
+		return nil
+	}
+	k.settle(cl)
+	c.metrics.roundTrips++
+	// A nil *protocol.Error must not become an error that is not nil.
+	var err error
+	if r.Error != nil {
+		err = r.Error
+	}
+	if a := cl.actor; cl == a.attach {
+		a.attached(k, cl, err)
+	} else {
+		a.answered(k, cl, err)
+	}
+	k.unblock()
+	c.retire()
+	return nil
+}
+
+// farewell tells the peer that the connection ends, unless the socket is stuck.
+func (k *conn) farewell() {
+	stuck := time.AfterFunc(200*time.Millisecond, func() { k.ws.NetConn().Close() })
+	defer stuck.Stop()
+	_ = k.ws.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(websocket.CloseNormalClosure, ""),
+		time.Now().Add(100*time.Millisecond))
+}

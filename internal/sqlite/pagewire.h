@@ -149,6 +149,9 @@ typedef struct pw_metrics {
 typedef void (*pw_reply_fn)(void *ctx, int ok, const char *json, size_t n_json,
                             const uint8_t *bin, size_t n_bin);
 
+/* Drops what ctx stands for. */
+typedef void (*pw_release_fn)(void *ctx);
+
 /* The table. Every member is set. */
 typedef struct pw_api {
   uint32_t version;   /* PW_API_VERSION */
@@ -159,7 +162,7 @@ typedef struct pw_api {
   ** returns at once, closes what the scope still has open in the background,
   ** and calls release(ctx) when on_event will not be called again.
   */
-  uint64_t (*env_open)(pw_reply_fn on_event, void (*release)(void *ctx), void *ctx);
+  uint64_t (*env_open)(pw_reply_fn on_event, pw_release_fn release, void *ctx);
   void (*env_close)(uint64_t env);
 
   /*

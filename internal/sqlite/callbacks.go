@@ -1,0 +1,111 @@
+package sqlite
+
+/*
+#include <stdlib.h>
+#include "internal.h"
+*/
+import "C"
+
+import (
+	"context"
+	"runtime/cgo"
+	"time"
+	"unsafe"
+
+	"github.com/pagewire/pagewire/internal/channel"
+	"github.com/pagewire/pagewire/internal/pages"
+	"github.com/pagewire/pagewire/internal/protocol"
+)
+
+func database(handle C.uintptr_t) *DB { return cgo.Handle(handle).Value().(*DB) }
+
+// setError hands an error to C, with its stable code.
+func setError(to *C.pw_error, err error) {
+	code, message := C.CString(channel.Code(err)), C.CString(err.Error())
+	C.pw_error_set(to, code, 0, message)
+	C.free(unsafe.Pointer(code))
+	C.free(unsafe.Pointer(message))
+}
+
+// goFetch blocks the thread that runs SQLite until the page is staged.
+//
+//export goFetch
+func goFetch(handle C.uintptr_t, file C.int, index C.uint32_t, timeoutMillis C.int64_t, failure *C.pw_error) C.int {
+	db := database(handle)
+	ctx, cancel := db.beginFetch(time.Duration(timeoutMillis) * time.Millisecond)
+	defer cancel()
+	if C.pw_db_cancelled(db.c) != 0 { // just before goInterrupt could know of this fetch
+		cancel()
+	}
+	if err := db.file.Fetch(ctx, uint8(file), uint32(index)); err != nil {
+		setError(failure, err)
+		return 1
+	}
+	return 0
+}
+
+// goInterrupt ends the fetch that the running operation waits for.
+//
+//export goInterrupt
+func goInterrupt(handle C.uintptr_t) { database(handle).interrupt() }
+
+// goCommit takes over a transaction. Its pages stay valid until it is resolved.
+//
+//export goCommit
+func goCommit(handle C.uintptr_t, token, size C.uint64_t, n C.uint32_t, indexes *C.uint32_t, nodes **C.pw_page,
+	dropJournal C.int,
+) {
+	b := pages.Batch{Token: uint64(token), Size: uint64(size)}
+	b.Indexes = append(b.Indexes, unsafe.Slice((*uint32)(unsafe.Pointer(indexes)), int(n))...)
+	b.Pages = make([][]byte, n)
+	for i, node := range unsafe.Slice(nodes, int(n)) {
+		b.Pages[i] = unsafe.Slice((*byte)(unsafe.Pointer(&node.data[0])), protocol.PageSize)
+	}
+	if dropJournal != 0 {
+		b.DropFiles = []uint8{protocol.FileJournal}
+	}
+	database(handle).file.Commit(b)
+}
+
+// goReload asks the server for the stored state after a failed commit.
+//
+//export goReload
+func goReload(handle C.uintptr_t, size *C.uint64_t, lost *C.int, failure *C.pw_error) C.int {
+	db := database(handle)
+	if err := db.file.Reload(context.Background()); err != nil {
+		if channel.Code(err) == string(protocol.CodeLockLost) {
+			*lost = 1
+		}
+		setError(failure, err)
+		return 1
+	}
+	*size = C.uint64_t(db.file.Size())
+	return 0
+}
+
+// sink is the database as internal/pages sees it.
+type sink struct{ db *DB }
+
+// Stage implements pages.Sink.
+func (s sink) Stage(file uint8, index uint32, page []byte, asked bool) {
+	var data unsafe.Pointer
+	if page != nil {
+		data = unsafe.Pointer(&page[0])
+	}
+	var flag C.int
+	if asked {
+		flag = 1
+	}
+	C.pw_db_stage(s.db.c, C.int(file), C.uint32_t(index), data, flag)
+}
+
+// Committed implements pages.Sink.
+func (s sink) Committed(token uint64) { C.pw_db_committed(s.db.c, C.uint64_t(token)) }
+
+// Failed implements pages.Sink.
+func (s sink) Failed(token uint64, err error) {
+	code, message := C.CString(channel.Code(err)), C.CString(err.Error())
+	C.pw_db_failed(s.db.c, C.uint64_t(token), code, message)
+	C.free(unsafe.Pointer(code))
+	C.free(unsafe.Pointer(message))
+}

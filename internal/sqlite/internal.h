@@ -1,0 +1,233 @@
+/*
+** Private declarations of the engine. The files:
+**
+**   pagemap.c   pages by file and index, in insertion order
+**   vfs.c       the VFS: SQLite's file calls on top of page maps and fetches
+**   commit.c    transactions handed over, acknowledged, failed, reloaded
+**   guard.c     what SQL may not do (invariant I7)
+**   stmt.c      statements: prepare, bind, shape
+**   rows.c      packing of result rows
+**   op.c        operations: life cycle, what they run
+**   queue.c     the order of operations of one database, inline and sync runs
+**   workers.c   the threads that run what is queued
+**   db.c        open and close
+**
+** Go is entered through the four go* functions at the end, and calls back
+** through the pw_db_* functions.
+*/
+#ifndef PAGEWIRE_INTERNAL_H
+#define PAGEWIRE_INTERNAL_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <string.h>
+#include "pagewire.h"
+#include "sqlite3-binding.h"
+
+#define PW_PAGE 4096u
+#define PW_MAIN 0
+#define PW_JOURNAL 1
+#define PW_MAX_HINTS 128
+#define PW_INLINE_BUDGET_NS 1000000
+
+/* A page in memory, in one page map or in one batch. */
+typedef struct pw_page pw_page;
+struct pw_page {
+  pw_page *next;            /* in its hash bucket, or in its batch */
+  pw_page *newer, *older;   /* in insertion order of its map */
+  uint64_t key;             /* file << 32 | index */
+  int asked;                /* SQLite waits for it: not a prefetched one */
+  uint8_t data[PW_PAGE];
+};
+
+/* Pages by key. A zeroed one is empty. */
+typedef struct pw_pagemap {
+  pw_page **bucket;
+  uint32_t nbucket, npage;
+  pw_page *newest, *oldest;
+} pw_pagemap;
+
+/* A transaction handed over to Go: its pages stay readable and valid until the
+** server acknowledges it. */
+typedef struct pw_batch pw_batch;
+struct pw_batch {
+  pw_batch *next;
+  uint64_t token;
+  uint32_t npage;
+  uint32_t *indexes;
+  pw_page **pages;
+};
+
+struct pw_db {
+  atomic_int refs;
+  uintptr_t handle;              /* of the Go side */
+  uint64_t id;                   /* names the file to the VFS */
+  pw_db *next_db;                /* in the VFS's registry */
+  sqlite3 *conn;
+
+  pthread_mutex_t mu;            /* guards everything up to the next blank line */
+  pthread_cond_t changed;        /* busy, acked, failed or closed changed */
+  int busy;                      /* a thread runs an operation */
+  int scheduled;                 /* in the workers' list */
+  int closing, closed;
+  pw_op *queue, **queue_tail;
+  pw_op *gated, **gated_tail;    /* run, but an earlier commit is not durable */
+  pw_op *current;                /* what runs */
+  pw_stmt *garbage;              /* freed, not finalized yet */
+  pw_db *next_ready;             /* in the workers' list */
+  uint64_t handed, acked;        /* commit tokens */
+  int failed;                    /* a commit failed: reload before anything else */
+  int lost;                      /* for good: every operation fails with failure */
+  pw_error failure;
+  pw_pagemap staged;             /* fetched, not read by SQLite yet */
+  pw_pagemap pending;            /* newest unacknowledged version of pages */
+  pw_batch *batches, **batches_tail;
+  pw_metrics metrics;
+
+  /* Owned by the thread that has set busy. */
+  pw_pagemap tx;                 /* written by the transaction under commit */
+  uint64_t size;                 /* of the main file, as SQLite sees it */
+  uint64_t committed_size;       /* the same, without the transaction */
+  uint64_t journal_size;         /* of a foreign journal, 0 if there is none */
+  uint64_t max_commit;           /* bytes of pages in one transaction */
+  uint64_t staged_max;           /* bytes */
+  pw_stmt *stmts;                /* all that belong to this database */
+  int inline_mode;               /* a miss interrupts instead of fetching */
+  int missed;                    /* ... and has done so: missed_key says where */
+  uint64_t missed_key;
+  int stepping;                  /* inside sqlite3_step: the guard wants to know */
+  int trusted;                   /* our own SQL: the guard lets it pass */
+  int invalidate;                /* make SQLite drop its cache at the next lock */
+  int64_t until_ns;              /* when to interrupt; 0 never */
+  atomic_int cancelled;          /* the running operation was cancelled */
+  uint32_t epoch;
+  char denied[160];              /* why the guard refused, "" if it did not */
+  pw_error io_error;             /* why the VFS failed, sqlite != 0 if it did */
+  uint32_t hints[PW_MAX_HINTS];  /* pages in the order of their first use */
+  uint32_t nhint;
+};
+
+struct pw_stmt {
+  atomic_int refs;
+  pw_db *db;
+  char *sql;
+  size_t n;
+  pw_stmt *next, **link;         /* in db->stmts; owner of busy only */
+  pw_stmt *next_garbage;
+  sqlite3_stmt *st;
+  int readonly;                  /* may run inline */
+  int has_nul;                   /* the text cannot be prepared */
+  int cursor;                    /* 1: a PW_STEP has begun, -1: a reload ended it */
+  uint32_t shape;                /* version of the column names, from 1 */
+  int reprepares;                /* sqlite3_stmt_status() when shape was set */
+};
+
+/* How far an operation has come; guarded by db->mu. */
+enum { OP_NEW, OP_QUEUED, OP_RUNNING, OP_GATED, OP_FINISHED };
+
+/* An operation with what its submitter need not see. */
+typedef struct pw_job {
+  pw_op op;                      /* first: a pw_op* is a pw_job* */
+  int state;
+  int reset_only;                /* ends a cursor */
+  uint64_t gate;                 /* commit token to wait for */
+  pw_done_fn done;
+  void *ctx;
+  char cancel[40];               /* code it was cancelled with, "" if not */
+  pw_item first;                 /* where items points if there is one */
+} pw_job;
+
+static inline pw_job *pw_job_of(pw_op *op) { return (pw_job *)op; }
+
+/* pagemap.c */
+pw_page *pw_pagemap_find(const pw_pagemap *map, uint64_t key);
+int pw_pagemap_put(pw_pagemap *map, pw_page *page);  /* replaces; SQLITE_NOMEM */
+void pw_pagemap_take(pw_pagemap *map, pw_page *page);
+void pw_pagemap_clear(pw_pagemap *map);
+static inline uint64_t pw_key(int file, uint32_t index) {
+  return (uint64_t)file << 32 | index;
+}
+
+/* vfs.c */
+#define PW_VFS_NAME "pagewire"
+int pw_vfs_register(void);
+void pw_vfs_add(pw_db *db);
+void pw_vfs_remove(pw_db *db);
+int64_t pw_now_ns(void);
+
+/* commit.c */
+int pw_commit_allowed(pw_db *db);
+int pw_commit_hand_over(pw_db *db, int drop_journal);
+void pw_commit_discard(pw_db *db);
+int pw_commit_reload(pw_db *db, pw_error *error);
+
+/* guard.c */
+int pw_guard_install(pw_db *db);
+
+/* stmt.c */
+int pw_stmt_prepare(pw_stmt *stmt);
+int pw_stmt_bind(pw_stmt *stmt, const pw_item *item, pw_error *error);
+void pw_stmt_describe(pw_stmt *stmt, pw_item *item);
+void pw_stmt_collect(pw_db *db);
+void pw_stmt_finalize_all(pw_db *db);
+pw_stmt *pw_stmt_new(pw_db *db, const char *sql, size_t n);
+pw_stmt *pw_stmt_ref(pw_stmt *stmt);
+void pw_stmt_free(pw_stmt *stmt);
+
+/* rows.c */
+typedef struct pw_packer {
+  pw_rows *rows;
+  size_t cap_cell, cap_text, cap_blob;   /* cells, bytes, bytes */
+} pw_packer;
+int pw_pack_row(pw_packer *packer, sqlite3_stmt *st, uint32_t ncol);
+void pw_rows_free(pw_rows *rows);
+
+/* op.c */
+pw_op *pw_op_new(pw_db *db, int kind, uint32_t nitem);
+void pw_op_item(pw_op *op, uint32_t item, pw_stmt *stmt, uint32_t shape);
+void pw_op_bind(pw_op *op, uint32_t item, const pw_value *params, uint32_t n);
+void pw_op_free(pw_op *op);
+void pw_op_run(pw_op *op);
+void pw_op_clear_result(pw_op *op);
+int pw_op_may_inline(pw_op *op);
+void pw_op_fail(pw_op *op, const char *code, int sqlite, const char *format, ...);
+void pw_error_set(pw_error *error, const char *code, int sqlite, const char *message);
+void pw_error_copy(pw_error *to, const pw_error *from);
+void pw_error_clear(pw_error *error);
+
+/* queue.c */
+int pw_op_try(pw_op *op);
+void pw_op_submit(pw_op *op, pw_done_fn done, void *ctx);
+void pw_op_wait(pw_op *op);
+void pw_op_cancel(pw_op *op, const char *code);
+void pw_cursor_reset(pw_stmt *stmt);
+void pw_queue_run(pw_db *db);
+void pw_queue_schedule(pw_db *db);
+void pw_queue_stop(pw_db *db, int abandon);
+void pw_queue_open_gate(pw_db *db, uint64_t failed_from);
+
+/* workers.c */
+void pw_workers_schedule(pw_db *db);
+
+/* db.c: called by Go */
+pw_db *pw_db_open(uintptr_t handle, uint64_t size, uint64_t journal_size, uint64_t max_commit);
+int pw_db_start(pw_db *db, uint64_t cache_bytes, pw_error *error);
+void pw_db_stop(pw_db *db, int abandon);
+void pw_db_ref(pw_db *db);
+void pw_db_unref(pw_db *db);
+int pw_db_cancelled(pw_db *db);
+uint32_t pw_db_hints(pw_db *db, uint32_t *out);
+void pw_db_metrics(pw_db *db, pw_metrics *out);
+void pw_db_stage(pw_db *db, int file, uint32_t index, const void *page, int asked);
+void pw_db_committed(pw_db *db, uint64_t token);
+void pw_db_lost(pw_db *db, const pw_error *error);
+void pw_db_failed(pw_db *db, uint64_t token, const char *code, const char *message);
+
+/* Go, called by the engine; see callbacks.go. */
+int goFetch(uintptr_t handle, int file, uint32_t index, int64_t timeout_ms, pw_error *error);
+void goInterrupt(uintptr_t handle);
+void goCommit(uintptr_t handle, uint64_t token, uint64_t size, uint32_t npage,
+              uint32_t *indexes, pw_page **pages, int drop_journal);
+int goReload(uintptr_t handle, uint64_t *size, int *lost, pw_error *error);
+
+#endif /* PAGEWIRE_INTERNAL_H */

@@ -1,0 +1,305 @@
+/*
+** The order of one database's operations. One runs at a time (busy); the others
+** wait in db->queue, which a worker empties. What has run waits at the gate,
+** db->gated, until every commit before its end is durable (I5).
+**
+** Locks: db->mu before the workers' own; never while SQLite or Go runs, nor
+** while done() is called.
+*/
+#include <stdio.h>
+#include "internal.h"
+
+#define RUN_LIMIT 64 /* operations before a worker turns to other databases */
+
+static void append(pw_op ***tail, pw_op *op) {
+  op->next = 0;
+  **tail = op;
+  *tail = &op->next;
+}
+
+/* Takes op out of a list; 0 if it is not there. */
+static int take(pw_op **head, pw_op ***tail, pw_op *op) {
+  pw_op **at;
+  for (at = head; *at && *at != op; at = &(*at)->next) {}
+  if (!*at) return 0;
+  *at = op->next;
+  if (*tail == &op->next) *tail = at;
+  return 1;
+}
+
+static void finish(pw_job *job) {
+  if (job->done) job->done(&job->op, job->ctx);
+  else pw_op_free(&job->op); /* a cursor's reset: nobody waits */
+}
+
+static void finish_list(pw_op *list) {
+  while (list) {
+    pw_op *op = list;
+    list = op->next;
+    finish(pw_job_of(op));
+  }
+}
+
+/* Calls a worker if there is something to do. The caller holds db->mu. */
+void pw_queue_schedule(pw_db *db) {
+  if (db->busy || db->scheduled || (!db->queue && !db->garbage)) return;
+  db->scheduled = 1;
+  pw_workers_schedule(db);
+}
+
+static void begin(pw_db *db, pw_op *op) {
+  db->busy = 1;
+  db->current = op;
+  pw_job_of(op)->state = OP_RUNNING;
+  atomic_store(&db->cancelled, 0);
+}
+
+static void end(pw_db *db) {
+  db->busy = 0;
+  db->current = 0;
+  pthread_cond_broadcast(&db->changed);
+}
+
+static void fail_with_failure(pw_op *op) {
+  if (op->failed) return;
+  op->failed = 1;
+  pw_error_copy(&op->error, &op->db->failure);
+}
+
+/* Is op done, or must it wait at the gate? The caller holds db->mu. */
+static int settle(pw_db *db, pw_job *job) {
+  job->gate = db->handed;
+  if (job->gate > db->acked && db->failed) fail_with_failure(&job->op);
+  else if (job->gate > db->acked && !(job->op.failed && job->cancel[0])) {
+    job->state = OP_GATED;
+    return 0;
+  }
+  job->state = OP_FINISHED;
+  return 1;
+}
+
+static void fail_closed(pw_op *op) {
+  pw_op_fail(op, "closed", 0, "the database is closed");
+}
+
+void pw_op_submit(pw_op *op, pw_done_fn done, void *ctx) {
+  pw_db *db = op->db;
+  pw_job *job = pw_job_of(op);
+  int refused;
+
+  job->done = done;
+  job->ctx = ctx;
+  pthread_mutex_lock(&db->mu);
+  refused = db->closing || op->failed;
+  if (refused) {
+    if (!op->failed) fail_closed(op);
+    job->state = OP_FINISHED;
+  } else {
+    job->state = OP_QUEUED;
+    append(&db->queue_tail, op);
+    pw_queue_schedule(db);
+  }
+  pthread_mutex_unlock(&db->mu);
+  if (refused) finish(job);
+}
+
+/* A worker: runs what is queued, for a while. */
+void pw_queue_run(pw_db *db) {
+  int n;
+
+  pthread_mutex_lock(&db->mu);
+  db->scheduled = 0;
+  if (!db->busy && !db->queue && db->garbage && !db->closing) {
+    db->busy = 1;
+    pthread_mutex_unlock(&db->mu);
+    pw_stmt_collect(db);
+    pthread_mutex_lock(&db->mu);
+    end(db);
+  }
+  for (n = 0; n < RUN_LIMIT && !db->busy && db->queue; n++) {
+    pw_op *op = db->queue;
+    take(&db->queue, &db->queue_tail, op);
+    begin(db, op);
+    pthread_mutex_unlock(&db->mu);
+    pw_op_run(op);
+    pthread_mutex_lock(&db->mu);
+    end(db);
+    if (settle(db, pw_job_of(op))) {
+      pthread_mutex_unlock(&db->mu);
+      finish(pw_job_of(op));
+      pthread_mutex_lock(&db->mu);
+    } else {
+      append(&db->gated_tail, op);
+    }
+  }
+  pw_queue_schedule(db);
+  pthread_mutex_unlock(&db->mu);
+}
+
+/* Acknowledged commits, or failed ones from a token on: let through whoever
+** waits no longer. */
+void pw_queue_open_gate(pw_db *db, uint64_t failed_from) {
+  pw_op *list = 0, **tail = &list;
+
+  pthread_mutex_lock(&db->mu);
+  while (db->gated) {
+    pw_op *op = db->gated;
+    pw_job *job = pw_job_of(op);
+    if (job->gate > db->acked) {
+      if (!failed_from || job->gate < failed_from) break;
+      fail_with_failure(op);
+    }
+    take(&db->gated, &db->gated_tail, op);
+    job->state = OP_FINISHED;
+    append(&tail, op);
+  }
+  pthread_mutex_unlock(&db->mu);
+  finish_list(list);
+}
+
+/* Runs a read on this thread if nothing stands in the way. */
+int pw_op_try(pw_op *op) {
+  pw_db *db = op->db;
+  int interrupted, result = PW_DEFER;
+
+  if (op->failed) {
+    pw_job_of(op)->state = OP_FINISHED;
+    return PW_DONE;
+  }
+  if (op->kind != PW_GET && op->kind != PW_ALL && op->kind != PW_RUN) return PW_DEFER;
+  if (op->need_epoch && op->need_epoch != db->epoch) return PW_DEFER;
+  pthread_mutex_lock(&db->mu);
+  if (db->busy || db->queue || db->closing || db->failed || db->lost || db->handed != db->acked) {
+    pthread_mutex_unlock(&db->mu);
+    return PW_DEFER;
+  }
+  begin(db, op);
+  pthread_mutex_unlock(&db->mu);
+
+  db->inline_mode = 1;
+  db->missed = 0;
+  db->until_ns = pw_now_ns() + PW_INLINE_BUDGET_NS;
+  if (pw_op_may_inline(op)) {
+    pw_op_run(op);
+    interrupted = op->failed && (op->error.sqlite & 0xFF) == SQLITE_INTERRUPT;
+    if (db->missed || interrupted) {
+      db->metrics.inline_reruns++;
+      pw_op_clear_result(op);
+    } else {
+      db->metrics.inline_hits++;
+      op->ran_inline = 1;
+      result = PW_DONE;
+    }
+  }
+  db->until_ns = 0;
+  db->inline_mode = 0;
+
+  pthread_mutex_lock(&db->mu);
+  end(db);
+  pw_job_of(op)->state = result == PW_DONE ? OP_FINISHED : OP_NEW;
+  pw_queue_schedule(db);
+  pthread_mutex_unlock(&db->mu);
+  return result;
+}
+
+/* Runs the operation on this thread, in its turn, and waits at the gate. */
+void pw_op_wait(pw_op *op) {
+  pw_db *db = op->db;
+  pw_job *job = pw_job_of(op);
+
+  if (op->failed) return;
+  pthread_mutex_lock(&db->mu);
+  while ((db->busy || db->queue) && !db->closing) pthread_cond_wait(&db->changed, &db->mu);
+  if (db->closing) {
+    fail_closed(op);
+  } else {
+    begin(db, op);
+    pthread_mutex_unlock(&db->mu);
+    pw_op_run(op);
+    pthread_mutex_lock(&db->mu);
+    end(db);
+    job->gate = db->handed;
+    while (job->gate > db->acked && !db->failed) pthread_cond_wait(&db->changed, &db->mu);
+    if (job->gate > db->acked) fail_with_failure(op);
+    pw_queue_schedule(db);
+  }
+  job->state = OP_FINISHED;
+  pthread_mutex_unlock(&db->mu);
+}
+
+/* Cancels op, which is under way; 1 if it is finished by that and finish() must
+** follow, 0 if it runs and *interrupt says so. The caller holds db->mu. */
+static int cancel(pw_db *db, pw_op *op, const char *code, int *interrupt) {
+  pw_job *job = pw_job_of(op);
+
+  if (job->state == OP_FINISHED || job->state == OP_NEW) return 0;
+  snprintf(job->cancel, sizeof(job->cancel), "%s", code);
+  if (job->state == OP_RUNNING) {
+    atomic_store(&db->cancelled, 1);
+    *interrupt = 1;
+    return 0;
+  }
+  if (take(&db->queue, &db->queue_tail, op)) {
+    pw_op_fail(op, code, 0, "the operation was cancelled before it ran");
+  } else {
+    take(&db->gated, &db->gated_tail, op);
+    pw_op_fail(op, code, 0, "the operation was cancelled while its commit was on its way; "
+                            "the commit may still become durable");
+  }
+  job->state = OP_FINISHED;
+  pthread_cond_broadcast(&db->changed);
+  return 1;
+}
+
+/* Makes a submitted operation finish soon. What has been handed over may still
+** become durable; the message says so. */
+void pw_op_cancel(pw_op *op, const char *code) {
+  pw_db *db = op->db;
+  int finished, interrupt = 0;
+
+  pw_db_ref(db);
+  pthread_mutex_lock(&db->mu);
+  finished = cancel(db, op, code, &interrupt);
+  pthread_mutex_unlock(&db->mu);
+  if (interrupt) goInterrupt(db->handle);
+  if (finished) finish(pw_job_of(op));
+  pw_db_unref(db);
+}
+
+/* Lets no operation begin any more, and waits until nothing runs; what is still
+** queued runs first, or is cancelled if abandon is set. */
+void pw_queue_stop(pw_db *db, int abandon) {
+  pthread_mutex_lock(&db->mu);
+  while (db->busy || db->queue) {
+    int interrupt = 0;
+    if (abandon && db->queue) {
+      pw_op *op = db->queue;
+      cancel(db, op, "closed", &interrupt);
+      pthread_mutex_unlock(&db->mu);
+      finish(pw_job_of(op));
+      pthread_mutex_lock(&db->mu);
+      continue;
+    }
+    if (abandon && db->current) cancel(db, db->current, "closed", &interrupt);
+    if (interrupt) {
+      pthread_mutex_unlock(&db->mu);
+      goInterrupt(db->handle);
+      pthread_mutex_lock(&db->mu);
+      abandon = 0; /* asked once */
+      continue;
+    }
+    pthread_cond_wait(&db->changed, &db->mu);
+  }
+  db->closing = 1;
+  db->busy = 1;
+  pthread_mutex_unlock(&db->mu);
+}
+
+/* Ends a cursor early, behind what is queued. */
+void pw_cursor_reset(pw_stmt *stmt) {
+  pw_op *op = pw_op_new(stmt->db, PW_STEP, 1);
+  if (!op) return;
+  pw_op_item(op, 0, stmt, 0);
+  pw_job_of(op)->reset_only = 1;
+  pw_op_submit(op, 0, 0);
+}

@@ -67,7 +67,7 @@ type Store interface {
 	// Get returns one value a key as of one moment, nil where the key is absent (an empty value is not nil).
 	Get(ctx context.Context, actor string, keys [][]byte) ([][]byte, error)
 	// Scan calls fn for the entries in r in key order (descending if reverse), as of one moment, until fn returns
-	// false. Key and value are valid during the call only.
+	// false. Key and value are valid during the call only, and are not to be changed.
 	Scan(ctx context.Context, actor string, r Range, reverse bool, fn func(key, value []byte) bool) error
 	// Apply applies b and returns the new head once the write is on stable storage. On ErrApplied the head returned is
 	// the current one. Any other error means that nothing was applied, except errors of stable storage itself.

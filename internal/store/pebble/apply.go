@@ -1,0 +1,113 @@
+package pebble
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/pagewire/pagewire/internal/store"
+)
+
+// Fence implements store.Store.
+func (s *Store) Fence(ctx context.Context, actor string) (store.Head, error) {
+	return s.write(ctx, actor, func(head store.Head) (store.Head, *pebble.Batch, error) {
+		head.Generation++
+		batch := s.db.NewBatch()
+		return head, batch, batch.Set(headKey(actor), encodeHead(head), nil)
+	})
+}
+
+// Apply implements store.Store.
+func (s *Store) Apply(ctx context.Context, actor string, b *store.Batch) (store.Head, error) {
+	return s.write(ctx, actor, func(head store.Head) (store.Head, *pebble.Batch, error) {
+		if err := b.Check(head); err != nil {
+			return head, nil, err
+		}
+		return s.plan(actor, head, b)
+	})
+}
+
+// write makes one durable write to an actor. make turns the actor's head into the next one and a batch that stores it,
+// or says why not; then the head returned is the current one.
+func (s *Store) write(
+	ctx context.Context, actor string, make func(store.Head) (store.Head, *pebble.Batch, error),
+) (store.Head, error) {
+	if err := s.enter(ctx); err != nil {
+		return store.Head{}, err
+	}
+	defer s.running.Done()
+	a := s.gates.acquire(actor)
+	defer s.gates.release(actor, a)
+
+	head, batch, c, err := s.submit(a, actor, make)
+	if c == nil {
+		// The refusal rests on what was read, which must be durable before anybody acts on it: an "applied before"
+		// acknowledges the earlier commit (I2).
+		if gateErr := s.durable(ctx, actor); gateErr != nil {
+			return store.Head{}, gateErr
+		}
+		return head, err
+	}
+	if err == nil {
+		err = batch.SyncWait()
+	}
+	if err != nil {
+		err = s.fail(err)
+	}
+	c.resolve(err)
+	if err != nil {
+		return store.Head{}, err
+	}
+	// The sync is done; closing only gives memory back.
+	_ = batch.Close()
+	return head, nil
+}
+
+// submit reads the head, makes the batch and hands it to Pebble, all under the actor's lock, so that the next write of
+// the actor sees this one; it does not wait for the sync. A nil commit means that nothing was handed over.
+func (s *Store) submit(
+	a *gate, actor string, make func(store.Head) (store.Head, *pebble.Batch, error),
+) (store.Head, *pebble.Batch, *commit, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	head, err := readHead(s.db, actor)
+	if err != nil {
+		return store.Head{}, nil, nil, err
+	}
+	next, batch, err := make(head)
+	if err == nil && batch.Len() > 0 {
+		err = s.checkSpace(head, next, uint64(batch.Len()))
+	}
+	if err != nil {
+		if batch != nil {
+			_ = batch.Close() // never applied
+		}
+		return head, nil, nil, err
+	}
+	c := s.gates.announce(a)
+	return next, batch, c, s.db.ApplyNoSyncWait(batch, pebble.Sync)
+}
+
+// checkSpace refuses a batch of size bytes when the disk is nearly full. Pebble cannot go on after a write of its log or
+// manifest has failed, so the last of the space is kept for what makes room: batches that shrink their actor always
+// pass, those that keep its size (an UPDATE, or a DELETE that only fills SQLite's free list) have half the reserve.
+func (s *Store) checkSpace(head, next store.Head, size uint64) error {
+	reserve := s.reserve
+	switch {
+	case next.UsedBytes < head.UsedBytes || next.Generation != head.Generation:
+		return nil
+	case next.UsedBytes == head.UsedBytes:
+		reserve /= 2
+	}
+	usage, err := s.fs.GetDiskUsage(s.dir)
+	if err != nil {
+		return nil // not every file system can tell
+	}
+	// A batch is written twice before its log can go: to the log and to a table.
+	if need := reserve + 2*size; usage.AvailBytes < need {
+		return fmt.Errorf("%w: %d bytes are free on the disk of %s, this write needs %d, with the reserve",
+			store.ErrFull, usage.AvailBytes, s.dir, need)
+	}
+	return nil
+}

@@ -1,0 +1,84 @@
+package pebble
+
+import (
+	"context"
+	"sync"
+)
+
+// gate serialises the writes of one actor and tells its readers when what they see is durable.
+//
+// Pebble shows a batch to readers before its log record is synced. A writer therefore announces its commit before it
+// hands the batch over, and whoever has read the actor's state waits for the last commit announced before letting
+// anybody know. Log records are synced in order, so that commit stands for all earlier ones.
+type gate struct {
+	mu   sync.Mutex // held from the check of the head until the batch is in Pebble, not while it is synced
+	refs int        // calls that use the gate, guarded by gates.mu
+	last *commit    // last commit announced, guarded by gates.mu; nil if none since the gate was made
+}
+
+// commit is a write on its way to stable storage. err is set before done is closed.
+type commit struct {
+	done chan struct{}
+	err  error
+}
+
+// gates are the gates of the actors that have calls under way.
+type gates struct {
+	mu sync.Mutex
+	m  map[string]*gate
+}
+
+// acquire returns the actor's gate; release gives it back.
+func (g *gates) acquire(actor string) *gate {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	a := g.m[actor]
+	if a == nil {
+		a = &gate{}
+		g.m[actor] = a
+	}
+	a.refs++
+	return a
+}
+
+func (g *gates) release(actor string, a *gate) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if a.refs--; a.refs == 0 {
+		delete(g.m, actor)
+	}
+}
+
+// announce makes a commit that readers wait for. The caller holds a.mu and keeps a until the commit is resolved.
+func (g *gates) announce(a *gate) *commit {
+	c := &commit{done: make(chan struct{})}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	a.last = c
+	return c
+}
+
+func (c *commit) resolve(err error) {
+	c.err = err
+	close(c.done)
+}
+
+// durable returns once everything of the actor that was visible before the call is on stable storage, or the error
+// that kept it from getting there.
+func (g *gates) durable(ctx context.Context, actor string) error {
+	g.mu.Lock()
+	var last *commit
+	if a := g.m[actor]; a != nil {
+		last = a.last
+	}
+	g.mu.Unlock()
+	if last == nil {
+		return nil
+	}
+	select {
+	case <-last.done:
+		return last.err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

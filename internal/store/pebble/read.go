@@ -1,0 +1,125 @@
+package pebble
+
+import (
+	"bytes"
+	"context"
+	"slices"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/pagewire/pagewire/internal/store"
+)
+
+// Get implements store.Store.
+func (s *Store) Get(ctx context.Context, actor string, keys [][]byte) ([][]byte, error) {
+	if err := s.enter(ctx); err != nil {
+		return nil, err
+	}
+	defer s.running.Done()
+	values := make([][]byte, len(keys))
+	prefix := dataPrefix(actor)
+	var err error
+	if len(keys) == 1 {
+		// One look-up asks the Bloom filters and needs no iterator.
+		err = read(s.db, appendEscaped(prefix, keys[0]), func(value []byte) error {
+			values[0] = append([]byte{}, value...)
+			return nil
+		})
+	} else {
+		err = s.getMany(prefix, keys, values)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := s.durable(ctx, actor); err != nil {
+		return nil, err
+	}
+	return values, nil
+}
+
+// getMany looks up the keys, in key order, with one iterator.
+func (s *Store) getMany(prefix []byte, keys, values [][]byte) (err error) {
+	order := make([]int, len(keys))
+	for i := range order {
+		order[i] = i
+	}
+	byKey := func(i, j int) int { return bytes.Compare(keys[i], keys[j]) }
+	if !slices.IsSortedFunc(order, byKey) {
+		slices.SortFunc(order, byKey)
+	}
+	w, err := newWalker(s.db, prefix)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if closeErr := w.close(); err == nil {
+			err = closeErr
+		}
+	}()
+	for _, i := range order {
+		if !w.find(keys[i]) {
+			continue
+		}
+		value, err := w.iter.ValueAndErr()
+		if err != nil {
+			return translate(err)
+		}
+		values[i] = append([]byte{}, value...)
+	}
+	return nil
+}
+
+// Scan implements store.Store.
+func (s *Store) Scan(ctx context.Context, actor string, r store.Range, reverse bool, fn func(key, value []byte) bool) (err error) {
+	if err := s.enter(ctx); err != nil {
+		return err
+	}
+	defer s.running.Done()
+	if r.Empty() {
+		return nil
+	}
+	prefix := dataPrefix(actor)
+	lower, upper := dataBounds(prefix, r)
+	iter, err := s.db.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
+	if err != nil {
+		return translate(err)
+	}
+	defer func() {
+		if closeErr := iter.Close(); err == nil {
+			err = translate(closeErr)
+		}
+	}()
+	if err := s.durable(ctx, actor); err != nil {
+		return err
+	}
+	first, next := iter.First, iter.Next
+	if reverse {
+		first, next = iter.Last, iter.Prev
+	}
+	var key []byte
+	for valid := first(); valid; valid = next() {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if key, err = decodeKey(key[:0], prefix, iter.Key()); err != nil {
+			return err
+		}
+		value, err := iter.ValueAndErr()
+		if err != nil {
+			return translate(err)
+		}
+		if !fn(key, value) {
+			return nil
+		}
+	}
+	return translate(iter.Error())
+}
+
+// dataBounds are Pebble's bounds for the range of keys below the prefix.
+func dataBounds(prefix []byte, r store.Range) (lower, upper []byte) {
+	lower = appendEscaped(bytes.Clone(prefix), r.Start)
+	if r.End == nil {
+		return lower, dataEnd(prefix)
+	}
+	return lower, appendEscaped(bytes.Clone(prefix), r.End)
+}

@@ -1,0 +1,67 @@
+package pebble
+
+import (
+	"bytes"
+	"fmt"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/pagewire/pagewire/internal/store"
+)
+
+// walker looks up keys of one actor in ascending order. Neighbours are reached by a step, which costs a tenth of a seek
+// and reads each block once.
+type walker struct {
+	iter   *pebble.Iterator
+	prefix []byte
+	target []byte // escaped key looked for; its first bytes are the prefix
+	placed bool   // the iterator stands on the first key not before the last target, or at the end
+	dense  bool   // the last step found its target, so the next one is worth trying
+}
+
+// newWalker returns a walker over the keys below the prefix as of now.
+func newWalker(r pebble.Reader, prefix []byte) (*walker, error) {
+	iter, err := r.NewIter(&pebble.IterOptions{LowerBound: prefix, UpperBound: dataEnd(prefix)})
+	if err != nil {
+		return nil, translate(err)
+	}
+	return &walker{iter: iter, prefix: prefix, target: bytes.Clone(prefix), dense: true}, nil
+}
+
+// find says whether the key, which must not be less than the last one, is present, and leaves iter on it. Errors come
+// from close.
+func (w *walker) find(key []byte) bool {
+	w.target = appendEscaped(w.target[:len(w.prefix)], key)
+	if w.placed {
+		if !w.iter.Valid() {
+			return false // past the last key
+		}
+		order := bytes.Compare(w.iter.Key(), w.target)
+		if order < 0 && w.dense {
+			if !w.iter.Next() {
+				return false
+			}
+			order = bytes.Compare(w.iter.Key(), w.target)
+			w.dense = order >= 0
+		}
+		if order >= 0 {
+			return order == 0
+		}
+	}
+	w.placed = true
+	return w.iter.SeekGE(w.target) && bytes.Equal(w.iter.Key(), w.target)
+}
+
+func (w *walker) close() error { return translate(w.iter.Close()) }
+
+// decodeKey appends the actor's key that the Pebble key stands for to dst.
+func decodeKey(dst, prefix, pebbleKey []byte) ([]byte, error) {
+	key, rest, err := decodeEscaped(dst, pebbleKey[len(prefix):])
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", store.ErrCorrupt, err)
+	}
+	if len(rest) > 0 {
+		return nil, fmt.Errorf("%w: a key is followed by %d bytes that this version does not know", store.ErrCorrupt, len(rest))
+	}
+	return key, nil
+}

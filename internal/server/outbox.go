@@ -1,0 +1,187 @@
+package server
+
+import (
+	"errors"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/gorilla/websocket"
+	"github.com/pagewire/pagewire/internal/protocol"
+)
+
+// outboxBytes is how many bytes of frames may wait for the peer before requests wait for it too.
+const outboxBytes = 8 * mib
+
+// outbox holds the frames that wait to be written.
+type outbox struct {
+	mu     sync.Mutex
+	frames [][]byte
+	bytes  int           // of frames, and of those being written
+	more   chan struct{} // has an element when frames may have become non-empty
+	room   chan struct{} // closed and replaced when bytes went down
+}
+
+func (o *outbox) init() {
+	o.more = make(chan struct{}, 1)
+	o.room = make(chan struct{})
+}
+
+func (o *outbox) add(b []byte) {
+	o.mu.Lock()
+	o.frames = append(o.frames, b)
+	o.bytes += len(b)
+	o.mu.Unlock()
+	select {
+	case o.more <- struct{}{}:
+	default:
+	}
+}
+
+// take returns all frames.
+func (o *outbox) take() [][]byte {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	frames := o.frames
+	o.frames = nil
+	return frames
+}
+
+// written says that n bytes have left.
+func (o *outbox) written(n int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.bytes -= n
+	close(o.room)
+	o.room = make(chan struct{})
+}
+
+// full returns a channel to wait on if no more frames should be added now, else nil.
+func (o *outbox) full() <-chan struct{} {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.bytes < outboxBytes {
+		return nil
+	}
+	return o.room
+}
+
+// push queues a frame without waiting.
+func (c *conn) push(frame any) {
+	b, err := protocol.Encode(frame)
+	if err != nil {
+		c.server.cfg.Logger.Error("a frame does not encode", "session", c.id, "error", err)
+		c.close(closeInternal, "the server failed; its log says why")
+		return
+	}
+	c.out.add(b)
+}
+
+// answer queues a response, once the peer has read enough of those before.
+func (c *conn) answer(id uint64, result any) {
+	b, err := protocol.Encode(protocol.Response[any]{ID: id, Result: result})
+	if err != nil {
+		c.fail(id, c.internal("a result does not encode", err))
+		return
+	}
+	if limit := c.server.cfg.Limits.FrameBytes; uint64(len(b)) > limit {
+		c.fail(id, protocol.Errorf(protocol.CodePayloadTooLarge,
+			"the answer has %d bytes, a frame holds %d: ask for less", len(b), limit))
+		return
+	}
+	c.send(b)
+}
+
+// fail queues an error response and counts it.
+func (c *conn) fail(id uint64, e *protocol.Error) {
+	c.server.metrics.answered(e.Code)
+	b, err := protocol.Encode(protocol.Response[any]{ID: id, Error: e})
+	if err != nil {
+		c.close(closeInternal, "an error does not encode")
+		return
+	}
+	c.send(b)
+}
+
+func (c *conn) send(b []byte) {
+	for {
+		room := c.out.full()
+		if room == nil {
+			c.out.add(b)
+			return
+		}
+		select {
+		case <-room:
+		case <-c.ctx.Done():
+			return
+		}
+	}
+}
+
+// write writes what is queued, and pings, until the connection ends; then it sends the close frame.
+func (c *conn) write() {
+	defer c.running.Done()
+	ping := time.NewTicker(c.server.cfg.PingInterval)
+	defer ping.Stop()
+	for nonce := uint64(1); ; {
+		select {
+		case <-c.out.more:
+		case <-ping.C:
+			c.push(&protocol.Ping{Nonce: nonce})
+			nonce++
+		case <-c.ctx.Done():
+			c.writeClose()
+			return
+		}
+		if err := c.flush(); err != nil {
+			c.writeFailed(err)
+			_ = c.ws.Close()
+			return
+		}
+	}
+}
+
+// flush writes the queued frames, small ones together.
+func (c *conn) flush() error {
+	frames := c.out.take()
+	c.net.cork()
+	for _, b := range frames {
+		if c.ctx.Err() != nil {
+			break
+		}
+		_ = c.ws.SetWriteDeadline(time.Now().Add(c.server.cfg.PingTimeout))
+		if err := c.ws.WriteMessage(websocket.BinaryMessage, b); err != nil {
+			return err
+		}
+		c.server.metrics.framesOut.Add(1)
+		c.server.metrics.bytesOut.Add(uint64(len(b)))
+		c.out.written(len(b))
+	}
+	return c.net.uncork()
+}
+
+func (c *conn) writeFailed(err error) {
+	var timeout net.Error
+	if c.ctx.Err() == nil && errors.As(err, &timeout) && timeout.Timeout() {
+		c.server.metrics.slowReaders.Add(1)
+		c.close(closePolicy, "the client does not read its answers")
+		return
+	}
+	c.close(websocket.CloseAbnormalClosure, "the connection broke")
+}
+
+// writeClose tells the peer why the connection ends and lets the reader wait a moment for its acknowledgement.
+func (c *conn) writeClose() {
+	code, reason := c.closed()
+	switch code {
+	case websocket.CloseAbnormalClosure, websocket.CloseNoStatusReceived, websocket.CloseTLSHandshake:
+		code = closeGoingAway // those never travel
+	}
+	const longest = 120 // bytes, below the 123 that a close frame holds
+	if len(reason) > longest {
+		reason = reason[:longest]
+	}
+	deadline := time.Now().Add(closeWait)
+	_ = c.ws.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(code, reason), deadline)
+	_ = c.ws.SetReadDeadline(deadline)
+}

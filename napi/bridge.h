@@ -108,6 +108,7 @@ napi_value result_of(bridge *b, pw_op *op);
 /* ops.c and calls.c */
 napi_status ops_define(napi_env env, napi_value exports);
 napi_status calls_define(napi_env env, napi_value exports);
-void calls_event(void *ctx, int ok, const char *json, size_t n_json, const uint8_t *bin, size_t n_bin);
+void calls_event(void *ctx, int ok, const char *json, size_t n_json, const uint8_t *bin,
+                 size_t n_bin);
 
 #endif /* PAGEWIRE_BRIDGE_H */

@@ -36,8 +36,9 @@ static void reply_discard(mail *m) {
 static void reply_values(napi_env env, const reply_mail *m, napi_value *json, napi_value *bin) {
   void *data;
   napi_get_undefined(env, bin);
-  if( napi_create_string_utf8(env, m->json, m->n_json, json) != napi_ok ) napi_get_undefined(env, json);
-  if( m->bin && napi_create_arraybuffer(env, m->n_bin, &data, bin) == napi_ok ){
+  if (napi_create_string_utf8(env, m->json, m->n_json, json) != napi_ok)
+    napi_get_undefined(env, json);
+  if (m->bin && napi_create_arraybuffer(env, m->n_bin, &data, bin) == napi_ok) {
     memcpy(data, m->bin, m->n_bin);
   }
 }
@@ -47,7 +48,7 @@ static void reply_deliver(bridge *b, mail *m, napi_value args[MAIL_ARGS]) {
   napi_create_uint32(b->env, letter->kind, &args[0]);
   napi_create_uint32(b->env, letter->token, &args[1]);
   reply_values(b->env, letter, &args[2], &args[3]);
-  if( letter->kind != DISPATCH_EVENT ) token_release(b, letter->token);
+  if (letter->kind != DISPATCH_EVENT) token_release(b, letter->token);
   reply_discard(m);
 }
 
@@ -62,12 +63,13 @@ static reply_mail *reply_new(mailbox *box) {
 }
 
 /* Copy what an answer says: its memory ends with the callback. */
-static void reply_copy(reply_mail *m, const char *json, size_t n_json, const uint8_t *bin, size_t n_bin) {
+static void reply_copy(reply_mail *m, const char *json, size_t n_json, const uint8_t *bin,
+                       size_t n_bin) {
   m->json = bridge_alloc(n_json + 1);
   memcpy(m->json, json, n_json);
   m->json[n_json] = 0;
   m->n_json = n_json;
-  if( n_bin ){
+  if (n_bin) {
     m->bin = bridge_alloc(n_bin);
     memcpy(m->bin, bin, n_bin);
     m->n_bin = n_bin;
@@ -75,7 +77,8 @@ static void reply_copy(reply_mail *m, const char *json, size_t n_json, const uin
 }
 
 /* pw_reply_fn of call(). */
-static void on_reply(void *ctx, int ok, const char *json, size_t n_json, const uint8_t *bin, size_t n_bin) {
+static void on_reply(void *ctx, int ok, const char *json, size_t n_json, const uint8_t *bin,
+                     size_t n_bin) {
   reply_mail *m = ctx;
   m->kind = ok ? DISPATCH_REPLY : DISPATCH_REFUSE;
   reply_copy(m, json, n_json, bin, n_bin);
@@ -83,7 +86,8 @@ static void on_reply(void *ctx, int ok, const char *json, size_t n_json, const u
 }
 
 /* pw_reply_fn of events; ctx is the mailbox. */
-void calls_event(void *ctx, int ok, const char *json, size_t n_json, const uint8_t *bin, size_t n_bin) {
+void calls_event(void *ctx, int ok, const char *json, size_t n_json, const uint8_t *bin,
+                 size_t n_bin) {
   reply_mail *m = reply_new(ctx);
   (void)ok;
   m->kind = DISPATCH_EVENT;
@@ -100,7 +104,8 @@ typedef struct waiter {
 } waiter;
 
 /* pw_reply_fn of callSync(). */
-static void on_sync_reply(void *ctx, int ok, const char *json, size_t n_json, const uint8_t *bin, size_t n_bin) {
+static void on_sync_reply(void *ctx, int ok, const char *json, size_t n_json, const uint8_t *bin,
+                          size_t n_bin) {
   waiter *w = ctx;
   port_lock(&w->mutex);
   w->reply->kind = ok ? DISPATCH_REPLY : DISPATCH_REFUSE;
@@ -124,20 +129,25 @@ static int request_read(napi_env env, napi_callback_info info, request *r) {
   size_t argc = 3;
   bool typed = false;
   memset(r, 0, sizeof(*r));
-  if( bridge_failed(env, napi_get_cb_info(env, info, &argc, argv, NULL, NULL))
-   || bridge_failed(env, napi_get_value_string_utf8(env, argv[0], r->method, sizeof(r->method), NULL))
-   || bridge_failed(env, napi_get_value_string_utf8(env, argv[1], NULL, 0, &r->n_json))
-   || bridge_failed(env, napi_is_typedarray(env, argv[2], &typed)) ) return 0;
-  if( typed ){
+  if (bridge_failed(env, napi_get_cb_info(env, info, &argc, argv, NULL, NULL)) ||
+      bridge_failed(env,
+                    napi_get_value_string_utf8(env, argv[0], r->method, sizeof(r->method), NULL)) ||
+      bridge_failed(env, napi_get_value_string_utf8(env, argv[1], NULL, 0, &r->n_json)) ||
+      bridge_failed(env, napi_is_typedarray(env, argv[2], &typed)))
+    return 0;
+  if (typed) {
     napi_typedarray_type kind;
-    if( bridge_failed(env, napi_get_typedarray_info(env, argv[2], &kind, &r->n_bin, &r->bin, NULL, NULL)) ) return 0;
-    if( kind != napi_uint8_array ){
+    if (bridge_failed(env, napi_get_typedarray_info(env, argv[2], &kind, &r->n_bin, &r->bin, NULL,
+                                                    NULL)))
+      return 0;
+    if (kind != napi_uint8_array) {
       bridge_throw(env, "internal_error", "call() takes its bytes as a Uint8Array");
       return 0;
     }
   }
   r->json = bridge_alloc(r->n_json + 1);
-  if( bridge_failed(env, napi_get_value_string_utf8(env, argv[1], r->json, r->n_json + 1, &r->n_json)) ){
+  if (bridge_failed(env,
+                    napi_get_value_string_utf8(env, argv[1], r->json, r->n_json + 1, &r->n_json))) {
     free(r->json);
     return 0;
   }
@@ -151,7 +161,7 @@ static napi_value js_call(napi_env env, napi_callback_info info) {
   reply_mail *m;
   uint32_t token;
   request r;
-  if( b == NULL || !request_read(env, info, &r) ) return NULL;
+  if (b == NULL || !request_read(env, info, &r)) return NULL;
   m = reply_new(b->box);
   m->token = token = token_take(b, NULL);
   b->api->call(b->scope, r.method, r.json, r.n_json, r.bin, r.n_bin, on_reply, m);
@@ -168,14 +178,14 @@ static napi_value js_call_sync(napi_env env, napi_callback_info info) {
   request r;
   waiter w;
   uint32_t i;
-  if( b == NULL || !request_read(env, info, &r) ) return NULL;
+  if (b == NULL || !request_read(env, info, &r)) return NULL;
   port_mutex_init(&w.mutex);
   port_cond_init(&w.answered);
   w.done = 0;
   w.reply = reply_new(b->box);
   b->api->call(b->scope, r.method, r.json, r.n_json, r.bin, r.n_bin, on_sync_reply, &w);
   port_lock(&w.mutex);
-  while( !w.done ) port_cond_wait(&w.answered, &w.mutex);
+  while (!w.done) port_cond_wait(&w.answered, &w.mutex);
   port_unlock(&w.mutex);
   port_cond_destroy(&w.answered);
   port_mutex_destroy(&w.mutex);
@@ -183,15 +193,15 @@ static napi_value js_call_sync(napi_env env, napi_callback_info info) {
   status = napi_get_boolean(env, w.reply->kind == DISPATCH_REPLY, &parts[0]);
   reply_values(env, w.reply, &parts[1], &parts[2]);
   reply_discard(&w.reply->base);
-  if( status == napi_ok ) status = napi_create_array_with_length(env, 3, &out);
-  for( i = 0; i < 3 && status == napi_ok; i++ ) status = napi_set_element(env, out, i, parts[i]);
+  if (status == napi_ok) status = napi_create_array_with_length(env, 3, &out);
+  for (i = 0; i < 3 && status == napi_ok; i++) status = napi_set_element(env, out, i, parts[i]);
   return bridge_failed(env, status) ? NULL : out;
 }
 
 napi_status calls_define(napi_env env, napi_value exports) {
   const napi_property_descriptor functions[] = {
-    {"call", NULL, js_call, NULL, NULL, NULL, napi_enumerable, NULL},
-    {"callSync", NULL, js_call_sync, NULL, NULL, NULL, napi_enumerable, NULL},
+      {"call", NULL, js_call, NULL, NULL, NULL, napi_enumerable, NULL},
+      {"callSync", NULL, js_call_sync, NULL, NULL, NULL, napi_enumerable, NULL},
   };
   return napi_define_properties(env, exports, sizeof(functions) / sizeof(functions[0]), functions);
 }

@@ -27,7 +27,7 @@ void mailbox_unref(mailbox *box) {
   port_lock(&box->mutex);
   last = --box->refs == 0;
   port_unlock(&box->mutex);
-  if( last ){
+  if (last) {
     port_mutex_destroy(&box->mutex);
     free(box);
   }
@@ -38,18 +38,18 @@ void mailbox_post(mailbox *box, mail *m) {
   m->next = NULL;
   port_lock(&box->mutex);
   closed = box->closed;
-  if( !closed ){
-    if( box->tail ) box->tail->next = m;
+  if (!closed) {
+    if (box->tail) box->tail->next = m;
     else box->head = m;
     box->tail = m;
-    if( !box->woken ){
+    if (!box->woken) {
       /* The queue has no limit and is not closed while box->closed is 0, so
       ** this cannot be refused; if it ever were, the next post tries again. */
       box->woken = napi_call_threadsafe_function(box->wake, NULL, napi_tsfn_nonblocking) == napi_ok;
     }
   }
   port_unlock(&box->mutex);
-  if( closed ) m->discard(m);
+  if (closed) m->discard(m);
 }
 
 /* Take all that was posted. */
@@ -72,17 +72,17 @@ static void deliver(bridge *b, mail *m) {
   napi_handle_scope scope;
   napi_value args[MAIL_ARGS], dispatch, self, error;
   bool thrown = false;
-  if( napi_open_handle_scope(env, &scope) != napi_ok ){
+  if (napi_open_handle_scope(env, &scope) != napi_ok) {
     m->discard(m);
     return;
   }
   m->deliver(b, m, args);
-  if( napi_get_reference_value(env, b->dispatch, &dispatch) == napi_ok
-   && napi_get_undefined(env, &self) == napi_ok ){
+  if (napi_get_reference_value(env, b->dispatch, &dispatch) == napi_ok &&
+      napi_get_undefined(env, &self) == napi_ok) {
     napi_call_function(env, self, dispatch, MAIL_ARGS, args, NULL);
   }
-  if( napi_is_exception_pending(env, &thrown) == napi_ok && thrown
-   && napi_get_and_clear_last_exception(env, &error) == napi_ok ){
+  if (napi_is_exception_pending(env, &thrown) == napi_ok && thrown &&
+      napi_get_and_clear_last_exception(env, &error) == napi_ok) {
     napi_fatal_exception(env, error);
   }
   napi_close_handle_scope(env, scope);
@@ -94,9 +94,9 @@ static void wake(napi_env env, napi_value fn, void *context, void *data) {
   mail *m;
   (void)fn;
   (void)data;
-  if( env == NULL ) return;
+  if (env == NULL) return;
   m = take_all(b->box);
-  while( m ){
+  while (m) {
     mail *next = m->next;
     deliver(b, m);
     m = next;
@@ -106,9 +106,10 @@ static void wake(napi_env env, napi_value fn, void *context, void *data) {
 napi_status mailbox_open(mailbox *box, bridge *b) {
   napi_value name;
   napi_status status = napi_create_string_utf8(b->env, "pagewire", NAPI_AUTO_LENGTH, &name);
-  if( status != napi_ok ) return status;
-  status = napi_create_threadsafe_function(b->env, NULL, NULL, name, 0, 1, NULL, NULL, b, wake, &box->wake);
-  if( status != napi_ok ) return status;
+  if (status != napi_ok) return status;
+  status = napi_create_threadsafe_function(b->env, NULL, NULL, name, 0, 1, NULL, NULL, b, wake,
+                                           &box->wake);
+  if (status != napi_ok) return status;
   return napi_unref_threadsafe_function(b->env, box->wake);
 }
 
@@ -119,7 +120,7 @@ void mailbox_close(mailbox *box) {
   m = box->head;
   box->head = box->tail = NULL;
   port_unlock(&box->mutex);
-  while( m ){
+  while (m) {
     mail *next = m->next;
     m->discard(m);
     m = next;
@@ -128,22 +129,22 @@ void mailbox_close(mailbox *box) {
 
 uint32_t token_take(bridge *b, pw_op *op) {
   uint32_t token;
-  if( b->n_free == 0 ){
+  if (b->n_free == 0) {
     uint32_t i, n = b->n_tokens ? b->n_tokens * 2 : 64;
     b->ops = bridge_grow(b->ops, n * sizeof(*b->ops));
     b->free_tokens = bridge_grow(b->free_tokens, n * sizeof(*b->free_tokens));
-    for( i = n; i > b->n_tokens; i-- ) b->free_tokens[b->n_free++] = i - 1;
+    for (i = n; i > b->n_tokens; i--) b->free_tokens[b->n_free++] = i - 1;
     memset(b->ops + b->n_tokens, 0, (n - b->n_tokens) * sizeof(*b->ops));
     b->n_tokens = n;
   }
   token = b->free_tokens[--b->n_free];
   b->ops[token] = op;
-  if( b->pending++ == 0 ) napi_ref_threadsafe_function(b->env, b->box->wake);
+  if (b->pending++ == 0) napi_ref_threadsafe_function(b->env, b->box->wake);
   return token;
 }
 
 void token_release(bridge *b, uint32_t token) {
   b->ops[token] = NULL;
   b->free_tokens[b->n_free++] = token;
-  if( --b->pending == 0 ) napi_unref_threadsafe_function(b->env, b->box->wake);
+  if (--b->pending == 0) napi_unref_threadsafe_function(b->env, b->box->wake);
 }

@@ -9,13 +9,15 @@
 
 void *bridge_grow(void *p, size_t n) {
   p = realloc(p, n ? n : 1);
-  if( p == NULL ){
+  if (p == NULL) {
     napi_fatal_error("pagewire", NAPI_AUTO_LENGTH, "out of memory", NAPI_AUTO_LENGTH);
   }
   return p;
 }
 
-void *bridge_alloc(size_t n) { return bridge_grow(NULL, n); }
+void *bridge_alloc(size_t n) {
+  return bridge_grow(NULL, n);
+}
 
 void bridge_throw(napi_env env, const char *code, const char *message) {
   napi_throw_error(env, code, message);
@@ -24,25 +26,28 @@ void bridge_throw(napi_env env, const char *code, const char *message) {
 int bridge_failed(napi_env env, napi_status status) {
   const napi_extended_error_info *info = NULL;
   bool pending = false;
-  if( status == napi_ok ) return 0;
+  if (status == napi_ok) return 0;
   napi_get_last_error_info(env, &info);
   napi_is_exception_pending(env, &pending);
-  if( !pending ){
-    bridge_throw(env, "internal_error", info && info->error_message ? info->error_message : "N-API call failed");
+  if (!pending) {
+    bridge_throw(env, "internal_error",
+                 info && info->error_message ? info->error_message : "N-API call failed");
   }
   return 1;
 }
 
 bridge *bridge_of(napi_env env) {
   bridge *b = NULL;
-  if( napi_get_instance_data(env, (void **)&b) != napi_ok || b == NULL || b->api == NULL ){
+  if (napi_get_instance_data(env, (void **)&b) != napi_ok || b == NULL || b->api == NULL) {
     bridge_throw(env, "internal_error", "the Pagewire library is not loaded");
     return NULL;
   }
   return b;
 }
 
-static void release_box(void *ctx) { mailbox_unref(ctx); }
+static void release_box(void *ctx) {
+  mailbox_unref(ctx);
+}
 
 /*
 ** The environment ends: nothing may reach it from here on. Registered after
@@ -52,8 +57,8 @@ static void release_box(void *ctx) { mailbox_unref(ctx); }
 static void on_cleanup(void *arg) {
   bridge *b = arg;
   uint32_t i;
-  for( i = 0; i < b->n_tokens; i++ ){
-    if( b->ops[i] ) b->api->op_cancel(b->ops[i], "closed");
+  for (i = 0; i < b->n_tokens; i++) {
+    if (b->ops[i]) b->api->op_cancel(b->ops[i], "closed");
   }
   mailbox_close(b->box);
   b->api->env_close(b->scope);
@@ -64,7 +69,7 @@ static void on_finalize(napi_env env, void *data, void *hint) {
   bridge *b = data;
   (void)env;
   (void)hint;
-  if( b->box ) mailbox_unref(b->box);
+  if (b->box) mailbox_unref(b->box);
   free(b->ops);
   free(b->free_tokens);
   free(b->values);
@@ -78,14 +83,16 @@ static const pw_api *find_api(napi_env env, const char *path) {
   const pw_api *api;
   char error[1024] = "";
   void *symbol = port_load(path, "pagewire_api", error, sizeof(error));
-  if( symbol == NULL ){
+  if (symbol == NULL) {
     bridge_throw(env, "library_not_loaded", error);
     return NULL;
   }
   memcpy(&entry, &symbol, sizeof(entry));
   api = entry();
-  if( api->version != PW_API_VERSION ){
-    bridge_throw(env, "library_not_loaded", "pagewire.node and the Pagewire library are of different versions; install both again");
+  if (api->version != PW_API_VERSION) {
+    bridge_throw(
+        env, "library_not_loaded",
+        "pagewire.node and the Pagewire library are of different versions; install both again");
     return NULL;
   }
   return api;
@@ -94,11 +101,11 @@ static const pw_api *find_api(napi_env env, const char *path) {
 /* Keep what load() was given beside the path: scratch buffer and functions. */
 static int keep_arguments(bridge *b, napi_value *argv) {
   void *data;
-  return !bridge_failed(b->env, napi_get_arraybuffer_info(b->env, argv[1], &data, &b->n_scratch))
-      && (b->scratch = data) != NULL
-      && !bridge_failed(b->env, napi_create_reference(b->env, argv[1], 1, &b->scratch_ref))
-      && !bridge_failed(b->env, napi_create_reference(b->env, argv[2], 1, &b->dispatch))
-      && !bridge_failed(b->env, napi_create_reference(b->env, argv[3], 1, &b->bad_param));
+  return !bridge_failed(b->env, napi_get_arraybuffer_info(b->env, argv[1], &data, &b->n_scratch)) &&
+         (b->scratch = data) != NULL &&
+         !bridge_failed(b->env, napi_create_reference(b->env, argv[1], 1, &b->scratch_ref)) &&
+         !bridge_failed(b->env, napi_create_reference(b->env, argv[2], 1, &b->dispatch)) &&
+         !bridge_failed(b->env, napi_create_reference(b->env, argv[3], 1, &b->bad_param));
 }
 
 /* load(path, scratch, dispatch, badParameter), once in an environment */
@@ -108,17 +115,19 @@ static napi_value js_load(napi_env env, napi_callback_info info) {
   char path[4096];
   const pw_api *api;
   bridge *b;
-  if( bridge_failed(env, napi_get_cb_info(env, info, &argc, argv, NULL, NULL))
-   || bridge_failed(env, napi_get_instance_data(env, (void **)&b))
-   || bridge_failed(env, napi_get_value_string_utf8(env, argv[0], path, sizeof(path), &n)) ) return NULL;
-  if( b->api ){
+  if (bridge_failed(env, napi_get_cb_info(env, info, &argc, argv, NULL, NULL)) ||
+      bridge_failed(env, napi_get_instance_data(env, (void **)&b)) ||
+      bridge_failed(env, napi_get_value_string_utf8(env, argv[0], path, sizeof(path), &n)))
+    return NULL;
+  if (b->api) {
     bridge_throw(env, "internal_error", "the Pagewire library is already loaded here");
     return NULL;
   }
-  if( (api = find_api(env, path)) == NULL || !keep_arguments(b, argv) ) return NULL;
+  if ((api = find_api(env, path)) == NULL || !keep_arguments(b, argv)) return NULL;
   b->box = mailbox_new();
-  if( bridge_failed(env, mailbox_open(b->box, b))
-   || bridge_failed(env, napi_add_env_cleanup_hook(env, on_cleanup, b)) ) return NULL;
+  if (bridge_failed(env, mailbox_open(b->box, b)) ||
+      bridge_failed(env, napi_add_env_cleanup_hook(env, on_cleanup, b)))
+    return NULL;
   b->api = api;
   mailbox_ref(b->box);
   b->scope = api->env_open(calls_event, release_box, b->box);
@@ -126,16 +135,18 @@ static napi_value js_load(napi_env env, napi_callback_info info) {
 }
 
 NAPI_MODULE_INIT() {
-  const napi_property_descriptor load = {"load", NULL, js_load, NULL, NULL, NULL, napi_enumerable, NULL};
+  const napi_property_descriptor load = {"load", NULL, js_load,         NULL,
+                                         NULL,   NULL, napi_enumerable, NULL};
   bridge *b = bridge_alloc(sizeof(*b));
   memset(b, 0, sizeof(*b));
   b->env = env;
-  if( bridge_failed(env, napi_set_instance_data(env, b, on_finalize, NULL)) ){
+  if (bridge_failed(env, napi_set_instance_data(env, b, on_finalize, NULL))) {
     free(b);
     return NULL;
   }
-  if( bridge_failed(env, napi_define_properties(env, exports, 1, &load))
-   || bridge_failed(env, ops_define(env, exports))
-   || bridge_failed(env, calls_define(env, exports)) ) return NULL;
+  if (bridge_failed(env, napi_define_properties(env, exports, 1, &load)) ||
+      bridge_failed(env, ops_define(env, exports)) ||
+      bridge_failed(env, calls_define(env, exports)))
+    return NULL;
   return exports;
 }

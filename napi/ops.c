@@ -29,7 +29,7 @@ static void op_deliver(bridge *b, mail *m, napi_value args[MAIL_ARGS]) {
   napi_create_uint32(b->env, letter->token, &args[1]);
   args[2] = result_of(b, letter->op);
   napi_get_undefined(b->env, &args[3]);
-  if( args[2] == NULL ) args[2] = args[3];
+  if (args[2] == NULL) args[2] = args[3];
   token_release(b, letter->token);
   op_discard(m);
 }
@@ -62,8 +62,8 @@ static uint32_t op_send(bridge *b, pw_op *op) {
 */
 static napi_value op_run(bridge *b, pw_op *op, int wait) {
   napi_value out = NULL;
-  if( b->api->op_try(op) == PW_DEFER ){
-    if( !wait ){
+  if (b->api->op_try(op) == PW_DEFER) {
+    if (!wait) {
       napi_create_uint32(b->env, op_send(b, op), &out);
       return out;
     }
@@ -75,8 +75,8 @@ static napi_value op_run(bridge *b, pw_op *op, int wait) {
 }
 
 static void handle_free(handle *h) {
-  if( h->db == NULL ) return;
-  if( h->magic == HANDLE_STMT ) h->api->stmt_free(h->stmt);
+  if (h->db == NULL) return;
+  if (h->magic == HANDLE_STMT) h->api->stmt_free(h->stmt);
   else h->api->db_unref(h->db);
   h->stmt = NULL;
   h->db = NULL;
@@ -96,7 +96,7 @@ static napi_value handle_new(bridge *b, int magic, pw_db *db, pw_stmt *stmt) {
   h->api = b->api;
   h->db = db;
   h->stmt = stmt;
-  if( bridge_failed(b->env, napi_create_external(b->env, h, handle_finalize, NULL, &out)) ){
+  if (bridge_failed(b->env, napi_create_external(b->env, h, handle_finalize, NULL, &out))) {
     handle_free(h);
     free(h);
     return NULL;
@@ -109,15 +109,17 @@ static handle *handle_of(napi_env env, napi_value v, int magic) {
   void *data = NULL;
   napi_valuetype type;
   handle *h;
-  if( napi_typeof(env, v, &type) != napi_ok || type != napi_external
-   || napi_get_value_external(env, v, &data) != napi_ok || data == NULL
-   || ((handle *)data)->magic != magic ){
-    bridge_throw(env, "internal_error", magic == HANDLE_DB ? "not a database handle" : "not a statement handle");
+  if (napi_typeof(env, v, &type) != napi_ok || type != napi_external ||
+      napi_get_value_external(env, v, &data) != napi_ok || data == NULL ||
+      ((handle *)data)->magic != magic) {
+    bridge_throw(env, "internal_error",
+                 magic == HANDLE_DB ? "not a database handle" : "not a statement handle");
     return NULL;
   }
   h = data;
-  if( h->db == NULL ){
-    bridge_throw(env, "closed", magic == HANDLE_DB ? "the database is closed" : "the statement is closed");
+  if (h->db == NULL) {
+    bridge_throw(env, "closed",
+                 magic == HANDLE_DB ? "the database is closed" : "the statement is closed");
     return NULL;
   }
   return h;
@@ -126,8 +128,9 @@ static handle *handle_of(napi_env env, napi_value v, int magic) {
 /* Read the optional numbers that run() and batch() end with. */
 static int read_limits(bridge *b, pw_op *op, size_t argc, napi_value *argv, size_t at) {
   napi_status status = napi_ok;
-  if( argc > at ) status = napi_get_value_uint32(b->env, argv[at], &op->need_epoch);
-  if( status == napi_ok && argc > at + 1 ) status = napi_get_value_int64(b->env, argv[at + 1], &op->timeout_ms);
+  if (argc > at) status = napi_get_value_uint32(b->env, argv[at], &op->need_epoch);
+  if (status == napi_ok && argc > at + 1)
+    status = napi_get_value_int64(b->env, argv[at + 1], &op->timeout_ms);
   return !bridge_failed(b->env, status);
 }
 
@@ -139,43 +142,50 @@ static napi_value run(napi_env env, napi_callback_info info, int wait) {
   bridge *b = bridge_of(env);
   handle *h;
   pw_op *op;
-  if( b == NULL || bridge_failed(env, napi_get_cb_info(env, info, &argc, argv, NULL, NULL)) ) return NULL;
-  if( argc < 4 ){
+  if (b == NULL || bridge_failed(env, napi_get_cb_info(env, info, &argc, argv, NULL, NULL)))
+    return NULL;
+  if (argc < 4) {
     bridge_throw(env, "internal_error", "run() takes four arguments or more");
     return NULL;
   }
-  if( (h = handle_of(env, argv[0], HANDLE_STMT)) == NULL ) return NULL;
-  if( bridge_failed(env, napi_get_value_uint32(env, argv[1], &kind))
-   || bridge_failed(env, napi_get_value_uint32(env, argv[3], &shape)) ) return NULL;
+  if ((h = handle_of(env, argv[0], HANDLE_STMT)) == NULL) return NULL;
+  if (bridge_failed(env, napi_get_value_uint32(env, argv[1], &kind)) ||
+      bridge_failed(env, napi_get_value_uint32(env, argv[3], &shape)))
+    return NULL;
   op = b->api->op_new(h->db, (int)kind, 1);
   b->api->op_item(op, 0, h->stmt, shape);
-  if( !params_bind(b, op, 0, argv[2])
-   || (argc > 4 && bridge_failed(env, napi_get_value_uint32(env, argv[4], &op->max_rows)))
-   || !read_limits(b, op, argc, argv, 5) ){
+  if (!params_bind(b, op, 0, argv[2]) ||
+      (argc > 4 && bridge_failed(env, napi_get_value_uint32(env, argv[4], &op->max_rows))) ||
+      !read_limits(b, op, argc, argv, 5)) {
     b->api->op_free(op);
     return NULL;
   }
   return op_run(b, op, wait);
 }
 
-static napi_value js_run(napi_env env, napi_callback_info info) { return run(env, info, 0); }
-static napi_value js_run_sync(napi_env env, napi_callback_info info) { return run(env, info, 1); }
+static napi_value js_run(napi_env env, napi_callback_info info) {
+  return run(env, info, 0);
+}
+static napi_value js_run_sync(napi_env env, napi_callback_info info) {
+  return run(env, info, 1);
+}
 
 /* Set and bind item i of a batch from the i-th statement, parameters and shape. */
-static int batch_item(bridge *b, pw_op *op, uint32_t i, napi_value stmts, napi_value params, napi_value shapes) {
+static int batch_item(bridge *b, pw_op *op, uint32_t i, napi_value stmts, napi_value params,
+                      napi_value shapes) {
   napi_env env = b->env;
   napi_value stmt, values, number;
   napi_handle_scope scope;
   uint32_t shape;
   handle *h = NULL;
   int ok;
-  if( bridge_failed(env, napi_open_handle_scope(env, &scope)) ) return 0;
-  ok = !bridge_failed(env, napi_get_element(env, stmts, i, &stmt))
-    && !bridge_failed(env, napi_get_element(env, params, i, &values))
-    && !bridge_failed(env, napi_get_element(env, shapes, i, &number))
-    && !bridge_failed(env, napi_get_value_uint32(env, number, &shape))
-    && (h = handle_of(env, stmt, HANDLE_STMT)) != NULL;
-  if( ok ){
+  if (bridge_failed(env, napi_open_handle_scope(env, &scope))) return 0;
+  ok = !bridge_failed(env, napi_get_element(env, stmts, i, &stmt)) &&
+       !bridge_failed(env, napi_get_element(env, params, i, &values)) &&
+       !bridge_failed(env, napi_get_element(env, shapes, i, &number)) &&
+       !bridge_failed(env, napi_get_value_uint32(env, number, &shape)) &&
+       (h = handle_of(env, stmt, HANDLE_STMT)) != NULL;
+  if (ok) {
     b->api->op_item(op, i, h->stmt, shape);
     ok = params_bind(b, op, i, values);
   }
@@ -192,24 +202,29 @@ static napi_value batch(napi_env env, napi_callback_info info, int wait) {
   handle *h;
   pw_op *op;
   int ok = 1;
-  if( b == NULL || bridge_failed(env, napi_get_cb_info(env, info, &argc, argv, NULL, NULL)) ) return NULL;
-  if( argc < 4 ){
+  if (b == NULL || bridge_failed(env, napi_get_cb_info(env, info, &argc, argv, NULL, NULL)))
+    return NULL;
+  if (argc < 4) {
     bridge_throw(env, "internal_error", "batch() takes four arguments or more");
     return NULL;
   }
-  if( (h = handle_of(env, argv[0], HANDLE_DB)) == NULL ) return NULL;
-  if( bridge_failed(env, napi_get_array_length(env, argv[1], &n)) ) return NULL;
+  if ((h = handle_of(env, argv[0], HANDLE_DB)) == NULL) return NULL;
+  if (bridge_failed(env, napi_get_array_length(env, argv[1], &n))) return NULL;
   op = b->api->op_new(h->db, PW_BATCH, n);
-  for( i = 0; i < n && ok; i++ ) ok = batch_item(b, op, i, argv[1], argv[2], argv[3]);
-  if( !ok || !read_limits(b, op, argc, argv, 4) ){
+  for (i = 0; i < n && ok; i++) ok = batch_item(b, op, i, argv[1], argv[2], argv[3]);
+  if (!ok || !read_limits(b, op, argc, argv, 4)) {
     b->api->op_free(op);
     return NULL;
   }
   return op_run(b, op, wait);
 }
 
-static napi_value js_batch(napi_env env, napi_callback_info info) { return batch(env, info, 0); }
-static napi_value js_batch_sync(napi_env env, napi_callback_info info) { return batch(env, info, 1); }
+static napi_value js_batch(napi_env env, napi_callback_info info) {
+  return batch(env, info, 0);
+}
+static napi_value js_batch_sync(napi_env env, napi_callback_info info) {
+  return batch(env, info, 1);
+}
 
 /* cancel(token, code): end an operation in flight soon, with that code. */
 static napi_value js_cancel(napi_env env, napi_callback_info info) {
@@ -218,10 +233,11 @@ static napi_value js_cancel(napi_env env, napi_callback_info info) {
   uint32_t token;
   char code[40];
   bridge *b = bridge_of(env);
-  if( b == NULL || bridge_failed(env, napi_get_cb_info(env, info, &argc, argv, NULL, NULL))
-   || bridge_failed(env, napi_get_value_uint32(env, argv[0], &token))
-   || bridge_failed(env, napi_get_value_string_utf8(env, argv[1], code, sizeof(code), NULL)) ) return NULL;
-  if( token < b->n_tokens && b->ops[token] ) b->api->op_cancel(b->ops[token], code);
+  if (b == NULL || bridge_failed(env, napi_get_cb_info(env, info, &argc, argv, NULL, NULL)) ||
+      bridge_failed(env, napi_get_value_uint32(env, argv[0], &token)) ||
+      bridge_failed(env, napi_get_value_string_utf8(env, argv[1], code, sizeof(code), NULL)))
+    return NULL;
+  if (token < b->n_tokens && b->ops[token]) b->api->op_cancel(b->ops[token], code);
   return NULL;
 }
 
@@ -233,11 +249,12 @@ static napi_value js_stmt_new(napi_env env, napi_callback_info info) {
   bridge *b = bridge_of(env);
   handle *h;
   pw_stmt *stmt;
-  if( b == NULL || bridge_failed(env, napi_get_cb_info(env, info, &argc, argv, NULL, NULL)) ) return NULL;
-  if( (h = handle_of(env, argv[0], HANDLE_DB)) == NULL ) return NULL;
-  if( bridge_failed(env, napi_get_value_string_utf8(env, argv[1], NULL, 0, &n)) ) return NULL;
+  if (b == NULL || bridge_failed(env, napi_get_cb_info(env, info, &argc, argv, NULL, NULL)))
+    return NULL;
+  if ((h = handle_of(env, argv[0], HANDLE_DB)) == NULL) return NULL;
+  if (bridge_failed(env, napi_get_value_string_utf8(env, argv[1], NULL, 0, &n))) return NULL;
   sql = bridge_alloc(n + 1);
-  if( bridge_failed(env, napi_get_value_string_utf8(env, argv[1], sql, n + 1, &n)) ){
+  if (bridge_failed(env, napi_get_value_string_utf8(env, argv[1], sql, n + 1, &n))) {
     free(sql);
     return NULL;
   }
@@ -250,25 +267,25 @@ static napi_value js_stmt_new(napi_env env, napi_callback_info info) {
 static handle *only_handle(napi_env env, napi_callback_info info, int magic) {
   napi_value argv[1];
   size_t argc = 1;
-  if( bridge_failed(env, napi_get_cb_info(env, info, &argc, argv, NULL, NULL)) ) return NULL;
+  if (bridge_failed(env, napi_get_cb_info(env, info, &argc, argv, NULL, NULL))) return NULL;
   return handle_of(env, argv[0], magic);
 }
 
 static napi_value js_stmt_free(napi_env env, napi_callback_info info) {
   handle *h = only_handle(env, info, HANDLE_STMT);
-  if( h ) handle_free(h);
+  if (h) handle_free(h);
   return NULL;
 }
 
 static napi_value js_cursor_reset(napi_env env, napi_callback_info info) {
   handle *h = only_handle(env, info, HANDLE_STMT);
-  if( h ) h->api->cursor_reset(h->stmt);
+  if (h) h->api->cursor_reset(h->stmt);
   return NULL;
 }
 
 static napi_value js_db_unref(napi_env env, napi_callback_info info) {
   handle *h = only_handle(env, info, HANDLE_DB);
-  if( h ) handle_free(h);
+  if (h) handle_free(h);
   return NULL;
 }
 
@@ -279,10 +296,11 @@ static napi_value js_db_get(napi_env env, napi_callback_info info) {
   int64_t number;
   bridge *b = bridge_of(env);
   pw_db *db;
-  if( b == NULL || bridge_failed(env, napi_get_cb_info(env, info, &argc, argv, NULL, NULL))
-   || bridge_failed(env, napi_get_value_int64(env, argv[0], &number)) ) return NULL;
+  if (b == NULL || bridge_failed(env, napi_get_cb_info(env, info, &argc, argv, NULL, NULL)) ||
+      bridge_failed(env, napi_get_value_int64(env, argv[0], &number)))
+    return NULL;
   db = b->api->db_get((uint64_t)number);
-  if( db ) return handle_new(b, HANDLE_DB, db, NULL);
+  if (db) return handle_new(b, HANDLE_DB, db, NULL);
   return bridge_failed(env, napi_get_null(env, &none)) ? NULL : none;
 }
 
@@ -293,30 +311,32 @@ static napi_value js_db_metrics(napi_env env, napi_callback_info info) {
   napi_value out, number;
   uint32_t i;
   handle *h = only_handle(env, info, HANDLE_DB);
-  if( h == NULL ) return NULL;
+  if (h == NULL) return NULL;
   h->api->db_metrics(h->db, &metrics);
   memcpy(all, &metrics, sizeof(all));
-  if( bridge_failed(env, napi_create_array_with_length(env, sizeof(all) / sizeof(all[0]), &out)) ) return NULL;
-  for( i = 0; i < sizeof(all) / sizeof(all[0]); i++ ){
-    if( bridge_failed(env, napi_create_double(env, (double)all[i], &number))
-     || bridge_failed(env, napi_set_element(env, out, i, number)) ) return NULL;
+  if (bridge_failed(env, napi_create_array_with_length(env, sizeof(all) / sizeof(all[0]), &out)))
+    return NULL;
+  for (i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+    if (bridge_failed(env, napi_create_double(env, (double)all[i], &number)) ||
+        bridge_failed(env, napi_set_element(env, out, i, number)))
+      return NULL;
   }
   return out;
 }
 
 napi_status ops_define(napi_env env, napi_value exports) {
   const napi_property_descriptor functions[] = {
-    {"run", NULL, js_run, NULL, NULL, NULL, napi_enumerable, NULL},
-    {"runSync", NULL, js_run_sync, NULL, NULL, NULL, napi_enumerable, NULL},
-    {"batch", NULL, js_batch, NULL, NULL, NULL, napi_enumerable, NULL},
-    {"batchSync", NULL, js_batch_sync, NULL, NULL, NULL, napi_enumerable, NULL},
-    {"cancel", NULL, js_cancel, NULL, NULL, NULL, napi_enumerable, NULL},
-    {"stmtNew", NULL, js_stmt_new, NULL, NULL, NULL, napi_enumerable, NULL},
-    {"stmtFree", NULL, js_stmt_free, NULL, NULL, NULL, napi_enumerable, NULL},
-    {"cursorReset", NULL, js_cursor_reset, NULL, NULL, NULL, napi_enumerable, NULL},
-    {"dbGet", NULL, js_db_get, NULL, NULL, NULL, napi_enumerable, NULL},
-    {"dbUnref", NULL, js_db_unref, NULL, NULL, NULL, napi_enumerable, NULL},
-    {"dbMetrics", NULL, js_db_metrics, NULL, NULL, NULL, napi_enumerable, NULL},
+      {"run", NULL, js_run, NULL, NULL, NULL, napi_enumerable, NULL},
+      {"runSync", NULL, js_run_sync, NULL, NULL, NULL, napi_enumerable, NULL},
+      {"batch", NULL, js_batch, NULL, NULL, NULL, napi_enumerable, NULL},
+      {"batchSync", NULL, js_batch_sync, NULL, NULL, NULL, napi_enumerable, NULL},
+      {"cancel", NULL, js_cancel, NULL, NULL, NULL, napi_enumerable, NULL},
+      {"stmtNew", NULL, js_stmt_new, NULL, NULL, NULL, napi_enumerable, NULL},
+      {"stmtFree", NULL, js_stmt_free, NULL, NULL, NULL, napi_enumerable, NULL},
+      {"cursorReset", NULL, js_cursor_reset, NULL, NULL, NULL, napi_enumerable, NULL},
+      {"dbGet", NULL, js_db_get, NULL, NULL, NULL, napi_enumerable, NULL},
+      {"dbUnref", NULL, js_db_unref, NULL, NULL, NULL, napi_enumerable, NULL},
+      {"dbMetrics", NULL, js_db_metrics, NULL, NULL, NULL, napi_enumerable, NULL},
   };
   return napi_define_properties(env, exports, sizeof(functions) / sizeof(functions[0]), functions);
 }

@@ -10,8 +10,8 @@
 
 #include "bridge.h"
 
-#define MAX_SAFE 9007199254740991.0 /* 2^53 - 1 */
-#define ON_STACK 16                 /* values that need no allocation */
+#define MAX_SAFE   9007199254740991.0 /* 2^53 - 1 */
+#define ON_STACK   16                 /* values that need no allocation */
 #define ARENA_KEEP (1024 * 1024)    /* bytes of text memory kept for the next call */
 
 /* Values and names as they were read; names is NULL for positional ones. */
@@ -23,9 +23,9 @@ typedef struct input {
 
 /* The arena: texts and names one after the other, at offsets until all are there. */
 static char *arena_at(bridge *b, size_t used, size_t need) {
-  if( b->cap_arena - used < need ){
+  if (b->cap_arena - used < need) {
     size_t cap = b->cap_arena ? b->cap_arena : 4096;
-    while( cap - used < need ) cap *= 2;
+    while (cap - used < need) cap *= 2;
     b->arena = bridge_grow(b->arena, cap);
     b->cap_arena = cap;
   }
@@ -42,13 +42,13 @@ static napi_status copy_utf8(bridge *b, napi_value v, size_t *used, size_t *n) {
   char *p = arena_at(b, *used, 512);
   room = b->cap_arena - *used;
   status = napi_get_value_string_utf8(b->env, v, p, room, &got);
-  if( status != napi_ok ) return status;
-  if( got + 5 > room ){ /* it may have been cut, before a whole character */
+  if (status != napi_ok) return status;
+  if (got + 5 > room) { /* it may have been cut, before a whole character */
     status = napi_get_value_string_utf8(b->env, v, NULL, 0, &got);
-    if( status != napi_ok ) return status;
+    if (status != napi_ok) return status;
     p = arena_at(b, *used, got + 1);
     status = napi_get_value_string_utf8(b->env, v, p, got + 1, &got);
-    if( status != napi_ok ) return status;
+    if (status != napi_ok) return status;
   }
   *n = got;
   *used += got;
@@ -58,8 +58,8 @@ static napi_status copy_utf8(bridge *b, napi_value v, size_t *used, size_t *n) {
 /* Does the UTF-8 text hold U+FFFD, which also stands for a lone surrogate? */
 static int has_replacement(const char *p, size_t n) {
   const char *end = p + n;
-  while( (p = memchr(p, 0xEF, (size_t)(end - p))) != NULL ){
-    if( end - p >= 3 && (unsigned char)p[1] == 0xBF && (unsigned char)p[2] == 0xBD ) return 1;
+  while ((p = memchr(p, 0xEF, (size_t)(end - p))) != NULL) {
+    if (end - p >= 3 && (unsigned char)p[1] == 0xBF && (unsigned char)p[2] == 0xBD) return 1;
     p++;
   }
   return 0;
@@ -70,13 +70,13 @@ static int has_lone_surrogate(napi_env env, napi_value v) {
   size_t i, n;
   char16_t *p;
   int lone = 0;
-  if( napi_get_value_string_utf16(env, v, NULL, 0, &n) != napi_ok ) return 0;
+  if (napi_get_value_string_utf16(env, v, NULL, 0, &n) != napi_ok) return 0;
   p = bridge_alloc((n + 1) * sizeof(*p));
-  if( napi_get_value_string_utf16(env, v, p, n + 1, &n) != napi_ok ) n = 0;
-  for( i = 0; i < n && !lone; i++ ){
-    if( p[i] >= 0xD800 && p[i] <= 0xDBFF && i + 1 < n && p[i + 1] >= 0xDC00 && p[i + 1] <= 0xDFFF ){
+  if (napi_get_value_string_utf16(env, v, p, n + 1, &n) != napi_ok) n = 0;
+  for (i = 0; i < n && !lone; i++) {
+    if (p[i] >= 0xD800 && p[i] <= 0xDBFF && i + 1 < n && p[i + 1] >= 0xDC00 && p[i + 1] <= 0xDFFF) {
       i++;
-    }else{
+    } else {
       lone = p[i] >= 0xD800 && p[i] <= 0xDFFF;
     }
   }
@@ -89,23 +89,23 @@ static void refuse(bridge *b, input *in, uint32_t at, const char *why) {
   napi_env env = b->env;
   napi_value args[3], fn, self;
   napi_status status;
-  if( in->names ) status = napi_get_element(env, in->names, at, &args[0]);
+  if (in->names) status = napi_get_element(env, in->names, at, &args[0]);
   else status = napi_create_uint32(env, at + 1, &args[0]);
   args[1] = in->values[at];
-  if( status == napi_ok ) status = napi_create_string_utf8(env, why, NAPI_AUTO_LENGTH, &args[2]);
-  if( status == napi_ok ) status = napi_get_reference_value(env, b->bad_param, &fn);
-  if( status == napi_ok ) status = napi_get_undefined(env, &self);
-  if( status == napi_ok ) status = napi_call_function(env, self, fn, 3, args, NULL);
+  if (status == napi_ok) status = napi_create_string_utf8(env, why, NAPI_AUTO_LENGTH, &args[2]);
+  if (status == napi_ok) status = napi_get_reference_value(env, b->bad_param, &fn);
+  if (status == napi_ok) status = napi_get_undefined(env, &self);
+  if (status == napi_ok) status = napi_call_function(env, self, fn, 3, args, NULL);
   bridge_failed(env, status == napi_ok ? napi_generic_failure : status);
 }
 
 /* Convert one number: safe integers as INTEGER, but -0 keeps its sign. */
 static int convert_number(double d, pw_value *out) {
-  if( isnan(d) ) return 0;
-  if( d >= -MAX_SAFE && d <= MAX_SAFE && (double)(int64_t)d == d && !(d == 0 && signbit(d)) ){
+  if (isnan(d)) return 0;
+  if (d >= -MAX_SAFE && d <= MAX_SAFE && (double)(int64_t)d == d && !(d == 0 && signbit(d))) {
     out->type = PW_INT;
     out->i = (int64_t)d;
-  }else{
+  } else {
     out->type = PW_REAL;
     out->r = d;
   }
@@ -119,33 +119,33 @@ static int convert_number(double d, pw_value *out) {
 static const char *convert(bridge *b, napi_value v, pw_value *out, size_t *used) {
   napi_env env = b->env;
   napi_valuetype type;
-  if( napi_typeof(env, v, &type) != napi_ok ) return "";
-  switch( type ){
+  if (napi_typeof(env, v, &type) != napi_ok) return "";
+  switch (type) {
     case napi_null:
       out->type = PW_NULL;
       return NULL;
     case napi_boolean: {
       bool yes;
-      if( napi_get_value_bool(env, v, &yes) != napi_ok ) return "";
+      if (napi_get_value_bool(env, v, &yes) != napi_ok) return "";
       out->type = PW_INT;
       out->i = yes;
       return NULL;
     }
     case napi_number: {
       double d;
-      if( napi_get_value_double(env, v, &d) != napi_ok ) return "";
+      if (napi_get_value_double(env, v, &d) != napi_ok) return "";
       return convert_number(d, out) ? NULL : "nan";
     }
     case napi_bigint: {
       bool exact;
-      if( napi_get_value_bigint_int64(env, v, &out->i, &exact) != napi_ok ) return "";
+      if (napi_get_value_bigint_int64(env, v, &out->i, &exact) != napi_ok) return "";
       out->type = PW_INT;
       return exact ? NULL : "range";
     }
     case napi_string: {
       size_t at = *used, n;
-      if( copy_utf8(b, v, used, &n) != napi_ok ) return "";
-      if( has_replacement(b->arena + at, n) && has_lone_surrogate(env, v) ) return "surrogate";
+      if (copy_utf8(b, v, used, &n) != napi_ok) return "";
+      if (has_replacement(b->arena + at, n) && has_lone_surrogate(env, v)) return "surrogate";
       out->type = PW_TEXT;
       out->p = (const void *)(uintptr_t)at;
       out->n = n;
@@ -156,10 +156,10 @@ static const char *convert(bridge *b, napi_value v, pw_value *out, size_t *used)
       size_t n;
       void *data;
       bool typed;
-      if( napi_is_typedarray(env, v, &typed) != napi_ok ) return "";
-      if( !typed ) return "type";
-      if( napi_get_typedarray_info(env, v, &kind, &n, &data, NULL, NULL) != napi_ok ) return "";
-      if( kind != napi_uint8_array ) return "type";
+      if (napi_is_typedarray(env, v, &typed) != napi_ok) return "";
+      if (!typed) return "type";
+      if (napi_get_typedarray_info(env, v, &kind, &n, &data, NULL, NULL) != napi_ok) return "";
+      if (kind != napi_uint8_array) return "type";
       out->type = PW_BLOB;
       out->p = n ? data : "";
       out->n = n;
@@ -175,37 +175,38 @@ static napi_status read_input(napi_env env, napi_value params, napi_value *room,
   bool positional;
   uint32_t i;
   napi_status status = napi_is_array(env, params, &positional);
-  if( status != napi_ok ) return status;
-  if( positional ){
+  if (status != napi_ok) return status;
+  if (positional) {
     status = napi_get_array_length(env, params, &in->n);
-  }else{
+  } else {
     status = napi_get_all_property_names(env, params, napi_key_own_only,
                                          napi_key_enumerable | napi_key_skip_symbols,
                                          napi_key_numbers_to_strings, &in->names);
-    if( status == napi_ok ) status = napi_get_array_length(env, in->names, &in->n);
+    if (status == napi_ok) status = napi_get_array_length(env, in->names, &in->n);
   }
-  if( status != napi_ok ) return status;
+  if (status != napi_ok) return status;
   in->values = in->n <= ON_STACK ? room : bridge_alloc(in->n * sizeof(*in->values));
-  for( i = 0; i < in->n && status == napi_ok; i++ ){
-    if( positional ){
+  for (i = 0; i < in->n && status == napi_ok; i++) {
+    if (positional) {
       status = napi_get_element(env, params, i, &in->values[i]);
-    }else{
+    } else {
       napi_value name;
       status = napi_get_element(env, in->names, i, &name);
-      if( status == napi_ok ) status = napi_get_property(env, params, name, &in->values[i]);
+      if (status == napi_ok) status = napi_get_property(env, params, name, &in->values[i]);
     }
   }
   return status;
 }
 
 /* Copy a parameter's name, without the prefix it may be written with. */
-static napi_status convert_name(bridge *b, napi_value names, uint32_t i, pw_value *out, size_t *used) {
+static napi_status convert_name(bridge *b, napi_value names, uint32_t i, pw_value *out,
+                                size_t *used) {
   napi_value name;
   size_t at = *used, n;
   napi_status status = napi_get_element(b->env, names, i, &name);
-  if( status == napi_ok ) status = copy_utf8(b, name, used, &n);
-  if( status != napi_ok ) return status;
-  if( n > 0 && strchr(":@$", b->arena[at]) != NULL && b->arena[at] != 0 ){
+  if (status == napi_ok) status = copy_utf8(b, name, used, &n);
+  if (status != napi_ok) return status;
+  if (n > 0 && strchr(":@$", b->arena[at]) != NULL && b->arena[at] != 0) {
     at++;
     n--;
   }
@@ -218,28 +219,28 @@ static napi_status convert_name(bridge *b, napi_value names, uint32_t i, pw_valu
 static int bind_input(bridge *b, pw_op *op, uint32_t item, input *in) {
   size_t used = 0;
   uint32_t i;
-  if( in->n > b->cap_values ){
+  if (in->n > b->cap_values) {
     b->values = bridge_grow(b->values, in->n * sizeof(*b->values));
     b->cap_values = in->n;
   }
-  for( i = 0; i < in->n; i++ ){
+  for (i = 0; i < in->n; i++) {
     pw_value *value = &b->values[i];
     const char *why;
     memset(value, 0, sizeof(*value));
     why = convert(b, in->values[i], value, &used);
-    if( why && *why ){
+    if (why && *why) {
       refuse(b, in, i, why);
       return 0;
     }
-    if( why || (in->names && convert_name(b, in->names, i, value, &used) != napi_ok) ){
+    if (why || (in->names && convert_name(b, in->names, i, value, &used) != napi_ok)) {
       bridge_failed(b->env, napi_generic_failure);
       return 0;
     }
   }
-  for( i = 0; i < in->n; i++ ){
+  for (i = 0; i < in->n; i++) {
     pw_value *value = &b->values[i];
-    if( value->type == PW_TEXT ) value->p = value->n ? b->arena + (uintptr_t)value->p : "";
-    if( in->names ) value->name = value->n_name ? b->arena + (uintptr_t)value->name : "";
+    if (value->type == PW_TEXT) value->p = value->n ? b->arena + (uintptr_t)value->p : "";
+    if (in->names) value->name = value->n_name ? b->arena + (uintptr_t)value->name : "";
   }
   b->api->op_bind(op, item, b->values, in->n);
   return 1;
@@ -255,12 +256,12 @@ int params_bind(bridge *b, pw_op *op, uint32_t item, napi_value params) {
   napi_status status;
   input in = {0};
   int ok;
-  if( bridge_failed(b->env, napi_typeof(b->env, params, &type)) ) return 0;
-  if( type == napi_undefined ) return 1;
+  if (bridge_failed(b->env, napi_typeof(b->env, params, &type))) return 0;
+  if (type == napi_undefined) return 1;
   status = read_input(b->env, params, room, &in);
   ok = !bridge_failed(b->env, status) && (in.n == 0 || bind_input(b, op, item, &in));
-  if( in.values != room ) free(in.values);
-  if( b->cap_arena > ARENA_KEEP ){
+  if (in.values != room) free(in.values);
+  if (b->cap_arena > ARENA_KEEP) {
     free(b->arena);
     b->arena = NULL;
     b->cap_arena = 0;

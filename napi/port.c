@@ -5,15 +5,31 @@
 
 #ifdef _WIN32
 
-void port_mutex_init(port_mutex *m) { InitializeSRWLock(m); }
-void port_mutex_destroy(port_mutex *m) { (void)m; }
-void port_lock(port_mutex *m) { AcquireSRWLockExclusive(m); }
-void port_unlock(port_mutex *m) { ReleaseSRWLockExclusive(m); }
+void port_mutex_init(port_mutex *m) {
+  InitializeSRWLock(m);
+}
+void port_mutex_destroy(port_mutex *m) {
+  (void)m;
+}
+void port_lock(port_mutex *m) {
+  AcquireSRWLockExclusive(m);
+}
+void port_unlock(port_mutex *m) {
+  ReleaseSRWLockExclusive(m);
+}
 
-void port_cond_init(port_cond *c) { InitializeConditionVariable(c); }
-void port_cond_destroy(port_cond *c) { (void)c; }
-void port_cond_wait(port_cond *c, port_mutex *m) { SleepConditionVariableSRW(c, m, INFINITE, 0); }
-void port_cond_signal(port_cond *c) { WakeConditionVariable(c); }
+void port_cond_init(port_cond *c) {
+  InitializeConditionVariable(c);
+}
+void port_cond_destroy(port_cond *c) {
+  (void)c;
+}
+void port_cond_wait(port_cond *c, port_mutex *m) {
+  SleepConditionVariableSRW(c, m, INFINITE, 0);
+}
+void port_cond_signal(port_cond *c) {
+  WakeConditionVariable(c);
+}
 
 /* Say in error what failed, and Windows' number for why. */
 static void *load_failed(const char *what, char *error, size_t n_error) {
@@ -26,17 +42,17 @@ void *port_load(const char *path, const char *symbol, char *error, size_t n_erro
   void *address;
   wchar_t *wide;
   int n = MultiByteToWideChar(CP_UTF8, 0, path, -1, NULL, 0);
-  if( n <= 0 ) return load_failed("MultiByteToWideChar", error, n_error);
+  if (n <= 0) return load_failed("MultiByteToWideChar", error, n_error);
   wide = malloc((size_t)n * sizeof(wchar_t));
-  if( wide == NULL ) return load_failed("malloc", error, n_error);
+  if (wide == NULL) return load_failed("malloc", error, n_error);
   MultiByteToWideChar(CP_UTF8, 0, path, -1, wide, n);
   lib = LoadLibraryExW(wide, NULL, LOAD_WITH_ALTERED_SEARCH_PATH);
   free(wide);
-  if( lib == NULL ) return load_failed("LoadLibraryEx", error, n_error);
+  if (lib == NULL) return load_failed("LoadLibraryEx", error, n_error);
   address = (void *)GetProcAddress(lib, symbol);
-  if( address == NULL ) return load_failed("GetProcAddress", error, n_error);
-  if( !GetModuleHandleExW(GET_MODULE_HANDLE_EX_FLAG_PIN | GET_MODULE_HANDLE_EX_FLAG_FROM_ADDRESS,
-                          (LPCWSTR)address, &pinned) ){
+  if (address == NULL) return load_failed("GetProcAddress", error, n_error);
+  if (!GetModuleHandleExW(GET_MODULE_HANDLE_EX_FLAG_PIN | GET_MODULE_HANDLE_EX_FLAG_FROM_ADDRESS,
+                          (LPCWSTR)address, &pinned)) {
     return load_failed("GetModuleHandleEx", error, n_error);
   }
   return address;
@@ -46,21 +62,37 @@ void *port_load(const char *path, const char *symbol, char *error, size_t n_erro
 
 #include <dlfcn.h>
 
-void port_mutex_init(port_mutex *m) { pthread_mutex_init(m, NULL); }
-void port_mutex_destroy(port_mutex *m) { pthread_mutex_destroy(m); }
-void port_lock(port_mutex *m) { pthread_mutex_lock(m); }
-void port_unlock(port_mutex *m) { pthread_mutex_unlock(m); }
+void port_mutex_init(port_mutex *m) {
+  pthread_mutex_init(m, NULL);
+}
+void port_mutex_destroy(port_mutex *m) {
+  pthread_mutex_destroy(m);
+}
+void port_lock(port_mutex *m) {
+  pthread_mutex_lock(m);
+}
+void port_unlock(port_mutex *m) {
+  pthread_mutex_unlock(m);
+}
 
-void port_cond_init(port_cond *c) { pthread_cond_init(c, NULL); }
-void port_cond_destroy(port_cond *c) { pthread_cond_destroy(c); }
-void port_cond_wait(port_cond *c, port_mutex *m) { pthread_cond_wait(c, m); }
-void port_cond_signal(port_cond *c) { pthread_cond_signal(c); }
+void port_cond_init(port_cond *c) {
+  pthread_cond_init(c, NULL);
+}
+void port_cond_destroy(port_cond *c) {
+  pthread_cond_destroy(c);
+}
+void port_cond_wait(port_cond *c, port_mutex *m) {
+  pthread_cond_wait(c, m);
+}
+void port_cond_signal(port_cond *c) {
+  pthread_cond_signal(c);
+}
 
 void *port_load(const char *path, const char *symbol, char *error, size_t n_error) {
   void *address = NULL;
   void *lib = dlopen(path, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
-  if( lib ) address = dlsym(lib, symbol);
-  if( address == NULL ){
+  if (lib) address = dlsym(lib, symbol);
+  if (address == NULL) {
     const char *why = dlerror();
     snprintf(error, n_error, "%s", why ? why : "dlopen failed");
   }

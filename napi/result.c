@@ -1,7 +1,7 @@
 /*
 ** Results: numbers and tags are copied to the environment's scratch buffer,
 ** text becomes one JavaScript string and blobs one ArrayBuffer, which
-** JavaScript cuts up. js/packed.ts reads this layout:
+** JavaScript cuts up. js/rows.ts reads this layout:
 **
 **   doubles   0 failed   1 rows     2 columns   3 shape   4 changes
 **             5 last rowid, as a number   6 the same, as int64 bits
@@ -18,11 +18,11 @@
 
 #include "bridge.h"
 
-#define HEAD 9 /* doubles before the cells */
+#define HEAD            9 /* doubles before the cells */
 #define FLAG_AUTOCOMMIT 1
 #define FLAG_MORE       2
 #define FLAG_INLINE     4
-#define MAX_SAFE 9007199254740991
+#define MAX_SAFE        9007199254740991
 
 /* Bytes that an item's numbers take, a multiple of 8. */
 static size_t item_bytes(const pw_item *it) {
@@ -35,8 +35,8 @@ static void write_head(const pw_op *op, int failed, unsigned char *to) {
   double *head = (double *)to;
   memset(to, 0, HEAD * sizeof(double));
   head[0] = failed;
-  head[7] = (op->autocommit ? FLAG_AUTOCOMMIT : 0) | (op->more ? FLAG_MORE : 0)
-          | (op->ran_inline ? FLAG_INLINE : 0);
+  head[7] = (op->autocommit ? FLAG_AUTOCOMMIT : 0) | (op->more ? FLAG_MORE : 0) |
+            (op->ran_inline ? FLAG_INLINE : 0);
   head[8] = op->epoch;
 }
 
@@ -51,7 +51,7 @@ static void write_item(const pw_op *op, const pw_item *it, unsigned char *to) {
   head[4] = (double)it->changes;
   head[5] = (double)it->last_rowid;
   memcpy(&head[6], &it->last_rowid, sizeof(it->last_rowid));
-  if( cells ){
+  if (cells) {
     memcpy(&head[HEAD], it->rows.cells, cells * sizeof(double));
     memcpy(&head[HEAD + cells], it->rows.tags, cells);
   }
@@ -61,14 +61,14 @@ static void write_item(const pw_op *op, const pw_item *it, unsigned char *to) {
 static napi_status new_buffer(napi_env env, const void *from, size_t n, napi_value *out) {
   void *data;
   napi_status status = napi_create_arraybuffer(env, n, &data, out);
-  if( status == napi_ok && n && from ) memcpy(data, from, n);
+  if (status == napi_ok && n && from) memcpy(data, from, n);
   return status;
 }
 
 /* All text of an item as one string. */
 static napi_status item_text(napi_env env, const pw_item *it, napi_value *out) {
   const pw_rows *rows = &it->rows;
-  if( rows->wide ) return napi_create_string_utf16(env, rows->text, rows->n_text, out);
+  if (rows->wide) return napi_create_string_utf16(env, rows->text, rows->n_text, out);
   return napi_create_string_latin1(env, rows->n_text ? rows->text : "", rows->n_text, out);
 }
 
@@ -79,21 +79,21 @@ static napi_status item_text(napi_env env, const pw_item *it, napi_value *out) {
 static napi_status item_value(napi_env env, const pw_item *it, napi_value buffer, napi_value *out) {
   napi_value part;
   napi_status status = item_text(env, it, &part);
-  if( status != napi_ok || (it->names == NULL && it->rows.n_blob == 0 && buffer == NULL) ){
+  if (status != napi_ok || (it->names == NULL && it->rows.n_blob == 0 && buffer == NULL)) {
     *out = part;
     return status;
   }
   status = napi_create_array_with_length(env, 4, out);
-  if( status == napi_ok ) status = napi_set_element(env, *out, 0, part);
-  if( status == napi_ok && it->names ){
+  if (status == napi_ok) status = napi_set_element(env, *out, 0, part);
+  if (status == napi_ok && it->names) {
     status = napi_create_string_utf8(env, it->names, it->n_names, &part);
-    if( status == napi_ok ) status = napi_set_element(env, *out, 1, part);
+    if (status == napi_ok) status = napi_set_element(env, *out, 1, part);
   }
-  if( status == napi_ok && it->rows.n_blob ){
+  if (status == napi_ok && it->rows.n_blob) {
     status = new_buffer(env, it->rows.blob, it->rows.n_blob, &part);
-    if( status == napi_ok ) status = napi_set_element(env, *out, 2, part);
+    if (status == napi_ok) status = napi_set_element(env, *out, 2, part);
   }
-  if( status == napi_ok && buffer ) status = napi_set_element(env, *out, 3, buffer);
+  if (status == napi_ok && buffer) status = napi_set_element(env, *out, 3, buffer);
   return status;
 }
 
@@ -102,9 +102,9 @@ static napi_status single_value(bridge *b, pw_op *op, napi_value *out) {
   size_t n = item_bytes(it);
   napi_value buffer = NULL;
   void *to = b->scratch;
-  if( n > b->n_scratch ){
+  if (n > b->n_scratch) {
     napi_status status = napi_create_arraybuffer(b->env, n, &to, &buffer);
-    if( status != napi_ok ) return status;
+    if (status != napi_ok) return status;
     write_head(op, 0, b->scratch);
   }
   write_item(op, it, to);
@@ -118,20 +118,20 @@ static napi_status batch_value(bridge *b, pw_op *op, napi_value *out) {
   unsigned char *to;
   size_t n = 0;
   uint32_t i;
-  for( i = 0; i < op->nitem; i++ ) n += item_bytes(&op->items[i]);
+  for (i = 0; i < op->nitem; i++) n += item_bytes(&op->items[i]);
   write_head(op, 0, b->scratch);
   status = napi_create_arraybuffer(env, n, (void **)&to, &buffer);
-  if( status == napi_ok ) status = napi_create_array_with_length(env, (size_t)op->nitem + 1, out);
-  if( status == napi_ok ) status = napi_set_element(env, *out, 0, buffer);
-  for( i = 0; i < op->nitem && status == napi_ok; i++ ){
+  if (status == napi_ok) status = napi_create_array_with_length(env, (size_t)op->nitem + 1, out);
+  if (status == napi_ok) status = napi_set_element(env, *out, 0, buffer);
+  for (i = 0; i < op->nitem && status == napi_ok; i++) {
     napi_handle_scope scope;
     napi_value value;
     write_item(op, &op->items[i], to);
     to += item_bytes(&op->items[i]);
     status = napi_open_handle_scope(env, &scope);
-    if( status != napi_ok ) break;
+    if (status != napi_ok) break;
     status = item_value(env, &op->items[i], NULL, &value);
-    if( status == napi_ok ) status = napi_set_element(env, *out, i + 1, value);
+    if (status == napi_ok) status = napi_set_element(env, *out, i + 1, value);
     napi_close_handle_scope(env, scope);
   }
   return status;
@@ -143,14 +143,14 @@ static napi_status error_value(bridge *b, const pw_op *op, const char *code, int
   napi_value part;
   napi_status status = napi_create_array_with_length(env, 4, out);
   write_head(op, 1, b->scratch);
-  if( status == napi_ok ) status = napi_create_string_utf8(env, code, NAPI_AUTO_LENGTH, &part);
-  if( status == napi_ok ) status = napi_set_element(env, *out, 0, part);
-  if( status == napi_ok ) status = napi_create_int32(env, sqlite, &part);
-  if( status == napi_ok ) status = napi_set_element(env, *out, 1, part);
-  if( status == napi_ok ) status = napi_create_int32(env, offset, &part);
-  if( status == napi_ok ) status = napi_set_element(env, *out, 2, part);
-  if( status == napi_ok ) status = napi_create_string_utf8(env, message, NAPI_AUTO_LENGTH, &part);
-  if( status == napi_ok ) status = napi_set_element(env, *out, 3, part);
+  if (status == napi_ok) status = napi_create_string_utf8(env, code, NAPI_AUTO_LENGTH, &part);
+  if (status == napi_ok) status = napi_set_element(env, *out, 0, part);
+  if (status == napi_ok) status = napi_create_int32(env, sqlite, &part);
+  if (status == napi_ok) status = napi_set_element(env, *out, 1, part);
+  if (status == napi_ok) status = napi_create_int32(env, offset, &part);
+  if (status == napi_ok) status = napi_set_element(env, *out, 2, part);
+  if (status == napi_ok) status = napi_create_string_utf8(env, message, NAPI_AUTO_LENGTH, &part);
+  if (status == napi_ok) status = napi_set_element(env, *out, 3, part);
   return status;
 }
 
@@ -163,18 +163,19 @@ napi_value result_of(bridge *b, pw_op *op) {
   napi_value out, thrown;
   napi_status status;
   bool pending = false;
-  if( op->failed ){
+  if (op->failed) {
     const pw_error *e = &op->error;
     status = error_value(b, op, e->code, e->sqlite, e->offset, e->message ? e->message : "", &out);
     return status == napi_ok ? out : NULL;
   }
   status = op->kind == PW_BATCH ? batch_value(b, op, &out) : single_value(b, op, &out);
-  if( status == napi_ok ) return out;
-  if( napi_is_exception_pending(b->env, &pending) == napi_ok && pending ){
+  if (status == napi_ok) return out;
+  if (napi_is_exception_pending(b->env, &pending) == napi_ok && pending) {
     napi_get_and_clear_last_exception(b->env, &thrown);
   }
   status = error_value(b, op, "result_too_large", 0, -1,
                        "the result is too large for one JavaScript string or buffer;"
-                       " select fewer rows or use iterate()", &out);
+                       " select fewer rows or use iterate()",
+                       &out);
   return status == napi_ok ? out : NULL;
 }

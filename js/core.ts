@@ -1,0 +1,282 @@
+// One open database as the bridge knows it: its statements, and operations on their way through it.
+// Who may go when (transactions) is the business of runner.ts.
+
+import { abortError, bridgeError, type Failure, operationError, PagewireError } from "./errors.js";
+import { ALL, EXEC, GET, type Handle, type Job, keep, native, type Packed, RUN } from "./native.js";
+import { type CallOptions, checkParams, timeoutOf } from "./options.js";
+import { failed, type Integers, type Mode, modeOf, Result, type RowMode, Shapes } from "./rows.js";
+
+/** A statement: its text, the engine's handle, and the shapes of its rows. */
+export class Sql {
+  readonly shapes = new Shapes();
+  constructor(
+    readonly text: string,
+    readonly handle: Handle,
+  ) {}
+}
+
+/** Turns a finished, successful result into what the caller gets. */
+export type Finish<T> = (result: Result, sql: Sql, mode: Mode) => T;
+
+export const finishExec: Finish<void> = () => {};
+export const finishAll: Finish<unknown[]> = (result, sql, mode) => result.rows(sql.shapes, mode);
+export const finishGet: Finish<unknown> = (result, sql, mode) => result.rows(sql.shapes, mode)[0];
+export const finishEpoch: Finish<number> = (result) => result.epoch;
+export const finishRun = (result: Result, sql: Sql, mode: Mode) => {
+  const { changes, lastInsertRowid } = result;
+  return result.ncol === 0
+    ? { changes, lastInsertRowid }
+    : { changes, lastInsertRowid, rows: result.rows(sql.shapes, mode) };
+};
+
+/** The kind of operation that each of them belongs to. */
+export const kinds = { exec: EXEC, run: RUN, get: GET, all: ALL } as const;
+
+/** Defaults of a database's calls. */
+export interface Defaults {
+  integers: Integers;
+  rowMode: RowMode;
+  timeout: number;
+  cachedStatements: number;
+}
+
+/** An operation that a worker runs, and what becomes of its result. */
+class Pending<T> implements Job {
+  constructor(
+    private readonly read: (packed: Packed) => T,
+    private readonly sql: string | undefined,
+    private readonly signal: AbortSignal | undefined,
+    private readonly onAbort: (() => void) | undefined,
+    private readonly resolve: (value: T) => void,
+    private readonly reject: (error: unknown) => void,
+  ) {}
+
+  done(packed: Packed | undefined): void {
+    if (this.onAbort) this.signal!.removeEventListener("abort", this.onAbort);
+    try {
+      if (packed === undefined) throw new PagewireError("closed", "the environment is ending");
+      if (failed()) throw operationError(packed as unknown as Failure, this.sql, this.signal);
+      this.resolve(this.read(packed));
+    } catch (error) {
+      this.reject(error);
+    }
+  }
+}
+
+/** An open database. */
+export class Core {
+  /** Why nothing can be run any more. */
+  stop: PagewireError | undefined;
+  readonly mode: Mode;
+  readonly #db: Handle;
+  readonly #cache = new Map<string, Sql>();
+  #recent: Sql | undefined;
+  readonly #bridge = native();
+
+  constructor(
+    db: Handle,
+    readonly handle: number,
+    readonly defaults: Defaults,
+  ) {
+    this.#db = db;
+    this.mode = modeOf(defaults.integers, defaults.rowMode);
+  }
+
+  /** A statement of its own, to be given back with free(). */
+  prepare(text: string): Sql {
+    return new Sql(text, this.#bridge.stmtNew(this.#db, text));
+  }
+
+  free(sql: Sql): void {
+    this.#bridge.stmtFree(sql.handle);
+  }
+
+  /** The cached statement for a text: the least recently used one makes room. */
+  cached(text: string): Sql {
+    if (this.#recent?.text === text) return this.#recent;
+    const cache = this.#cache;
+    let sql = cache.get(text);
+    if (sql === undefined) sql = this.prepare(text);
+    else cache.delete(text);
+    cache.set(text, sql);
+    this.#recent = sql;
+    if (cache.size > this.defaults.cachedStatements) {
+      const [oldest, dropped] = cache.entries().next().value!;
+      cache.delete(oldest);
+      this.free(dropped);
+    }
+    return sql;
+  }
+
+  /** The mode that a call's options ask for. */
+  modeFor(options: CallOptions | undefined): Mode {
+    if (options === undefined || (options.integers === undefined && options.rowMode === undefined)) return this.mode;
+    return modeOf(options.integers ?? this.defaults.integers, options.rowMode ?? this.defaults.rowMode);
+  }
+
+  /** Runs one statement; what goes wrong rejects. `epoch` is the transaction's, or 0. */
+  run<T>(
+    kind: number,
+    sql: Sql,
+    params: unknown,
+    options: CallOptions | undefined,
+    epoch: number,
+    finish: Finish<T>,
+    maxRows = 0,
+  ): Promise<T> {
+    let mode = this.mode;
+    let timeout = this.defaults.timeout;
+    let signal: AbortSignal | undefined;
+    try {
+      if (params !== undefined && !Array.isArray(params)) checkParams(params);
+      if (options !== undefined) {
+        mode = this.modeFor(options);
+        timeout = timeoutOf(options.timeout, timeout);
+        signal = options.signal;
+        if (signal?.aborted) throw abortError(signal);
+      }
+      const packed = this.#bridge.run(sql.handle, kind, params, sql.shapes.latest, maxRows, epoch, timeout);
+      if (typeof packed === "number") {
+        return this.#pend(packed, (value) => finish(Result.single(value, sql.shapes), sql, mode), sql.text, signal);
+      }
+      if (failed()) throw operationError(packed as unknown as Failure, sql.text, signal);
+      return Promise.resolve(finish(Result.single(packed, sql.shapes), sql, mode));
+    } catch (error) {
+      return Promise.reject(bridgeError(error));
+    }
+  }
+
+  /** The same, while this thread waits. */
+  runSync<T>(
+    kind: number,
+    sql: Sql,
+    params: unknown,
+    options: CallOptions | undefined,
+    epoch: number,
+    finish: Finish<T>,
+    maxRows = 0,
+  ): T {
+    if (params !== undefined && !Array.isArray(params)) checkParams(params);
+    const mode = this.modeFor(options);
+    const timeout = timeoutOf(options?.timeout, this.defaults.timeout);
+    if (options?.signal?.aborted) throw abortError(options.signal);
+    let packed: Packed;
+    try {
+      packed = this.#bridge.runSync(sql.handle, kind, params, sql.shapes.latest, maxRows, epoch, timeout);
+    } catch (error) {
+      throw bridgeError(error);
+    }
+    if (failed()) throw operationError(packed as unknown as Failure, sql.text);
+    return finish(Result.single(packed, sql.shapes), sql, mode);
+  }
+
+  /** Runs statements as one transaction; results in their order. */
+  batch<T>(
+    items: readonly BatchCall[],
+    options: CallOptions | undefined,
+    epoch: number,
+    finish: Finish<T>,
+  ): Promise<T[]> {
+    try {
+      const signal = options?.signal;
+      if (signal?.aborted) throw abortError(signal);
+      const mode = this.modeFor(options);
+      const timeout = timeoutOf(options?.timeout, this.defaults.timeout);
+      const { sqls, own, handles, params, shapes } = this.#collect(items);
+      const packed = this.#bridge.batch(this.#db, handles, params, shapes, epoch, timeout);
+      for (const sql of own) this.free(sql);
+      const read = (value: Packed) => readBatch(value, sqls, mode, finish);
+      if (typeof packed === "number") return this.#pend(packed, read, undefined, signal);
+      if (failed()) throw operationError(packed as unknown as Failure, undefined, signal);
+      return Promise.resolve(read(packed));
+    } catch (error) {
+      return Promise.reject(bridgeError(error));
+    }
+  }
+
+  batchSync<T>(items: readonly BatchCall[], options: CallOptions | undefined, epoch: number, finish: Finish<T>): T[] {
+    const mode = this.modeFor(options);
+    const timeout = timeoutOf(options?.timeout, this.defaults.timeout);
+    if (options?.signal?.aborted) throw abortError(options.signal);
+    const { sqls, own, handles, params, shapes } = this.#collect(items);
+    let packed: Packed;
+    try {
+      packed = this.#bridge.batchSync(this.#db, handles, params, shapes, epoch, timeout);
+      for (const sql of own) this.free(sql);
+    } catch (error) {
+      throw bridgeError(error);
+    }
+    if (failed()) throw operationError(packed as unknown as Failure, undefined);
+    return readBatch(packed, sqls, mode, finish);
+  }
+
+  /** Ends a cursor early, in its turn. */
+  resetCursor(sql: Sql): void {
+    this.#bridge.cursorReset(sql.handle);
+  }
+
+  /** Counters as pw_metrics lays them out. */
+  metrics(): number[] {
+    return this.#bridge.dbMetrics(this.#db);
+  }
+
+  /** Gives back what the bridge holds. Nothing may be run from here on. */
+  release(): void {
+    for (const sql of this.#cache.values()) this.free(sql);
+    this.#cache.clear();
+    this.#recent = undefined;
+    this.#bridge.dbUnref(this.#db);
+  }
+
+  // A batch may hold more texts than the cache: the rest get statements of their own, freed once sent.
+  #collect(items: readonly BatchCall[]) {
+    const found = new Map<string, Sql>();
+    const own: Sql[] = [];
+    const sqls: Sql[] = [];
+    for (const { sql, params } of items) {
+      checkParams(params);
+      let statement = found.get(sql);
+      if (statement === undefined) {
+        statement = found.size < this.defaults.cachedStatements ? this.cached(sql) : this.prepare(sql);
+        if (found.size >= this.defaults.cachedStatements) own.push(statement);
+        found.set(sql, statement);
+      }
+      sqls.push(statement);
+    }
+    return {
+      sqls,
+      own,
+      handles: sqls.map((sql) => sql.handle),
+      params: items.map((item) => item.params),
+      shapes: sqls.map((sql) => sql.shapes.latest),
+    };
+  }
+
+  #pend<T>(
+    token: number,
+    read: (packed: Packed) => T,
+    sql: string | undefined,
+    signal: AbortSignal | undefined,
+  ): Promise<T> {
+    return new Promise((resolve, reject) => {
+      const onAbort = signal && (() => this.#bridge.cancel(token, "aborted"));
+      if (onAbort) signal.addEventListener("abort", onAbort, { once: true });
+      keep(token, new Pending(read, sql, signal, onAbort, resolve, reject));
+    });
+  }
+}
+
+/** One statement of a batch. */
+export interface BatchCall {
+  sql: string;
+  params: unknown;
+}
+
+function readBatch<T>(packed: Packed, sqls: readonly Sql[], mode: Mode, finish: Finish<T>): T[] {
+  const results: T[] = [];
+  const shapes = sqls.map((sql) => sql.shapes);
+  for (const result of Result.batch(packed as unknown[], shapes)) {
+    results.push(finish(result, sqls[results.length]!, mode));
+  }
+  return results;
+}

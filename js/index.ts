@@ -1,0 +1,31 @@
+// Pagewire: a SQLite database for every actor, in this process, without a local disk.
+
+export {
+  Channel,
+  type ChannelEvents,
+  type ChannelMetrics,
+  type ChannelOpMetrics,
+  type ConnectOptions,
+  connect,
+  connectSync,
+  type OpenMode,
+  type OpenOptions,
+  type ServerLimits,
+} from "./channel.js";
+export { Database } from "./database.js";
+export { PagewireError, type PagewireErrorDetails } from "./errors.js";
+export {
+  Kv,
+  type KvBytes,
+  type KvEntry,
+  type KvListOptions,
+  type KvOpened,
+  type KvOpenOptions,
+  type KvPreloadPrefix,
+} from "./kv.js";
+export type { DatabaseMetrics, DurationMetrics, SqlMetrics, VfsMetrics } from "./metrics.js";
+export type { CallOptions, Limits, Params, RunResult, Value } from "./options.js";
+export type { Cell, Integers, Row, RowMode } from "./rows.js";
+export type { BatchItem } from "./runner.js";
+export { Statement } from "./statement.js";
+export { Transaction } from "./transaction.js";

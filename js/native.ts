@@ -1,0 +1,121 @@
+// The bridge as TypeScript sees it (napi/), loaded once in each environment, and the jobs in flight.
+
+import { badParameter, bridgeError } from "./errors.js";
+import { findNative } from "./loader.js";
+
+declare const brand: unique symbol;
+/** A database or statement handle of the bridge. */
+export type Handle = { readonly [brand]: true };
+
+/** Kinds of operations: PW_* of pagewire.h. */
+export const EXEC = 1;
+export const RUN = 2;
+export const GET = 3;
+export const ALL = 4;
+export const STEP = 6;
+
+/** A finished result: its text, or [text, names, blob, buffer], or a failure; rows.ts reads them. */
+export type Packed = string | unknown[];
+
+/** What pagewire.node exports. A number instead of a result is the token of a job in flight. */
+interface Bridge {
+  load(
+    path: string,
+    scratch: ArrayBuffer,
+    dispatch: (kind: number, token: number, a: unknown, b: unknown) => void,
+    bad: (where: number | string, value: unknown, why: string) => never,
+  ): void;
+  run(
+    stmt: Handle,
+    kind: number,
+    params: unknown,
+    shape: number,
+    maxRows: number,
+    needEpoch: number,
+    timeoutMs: number,
+  ): Packed | number;
+  runSync(
+    stmt: Handle,
+    kind: number,
+    params: unknown,
+    shape: number,
+    maxRows: number,
+    needEpoch: number,
+    timeoutMs: number,
+  ): Packed;
+  batch(
+    db: Handle,
+    stmts: Handle[],
+    params: unknown[],
+    shapes: number[],
+    needEpoch: number,
+    timeoutMs: number,
+  ): Packed | number;
+  batchSync(
+    db: Handle,
+    stmts: Handle[],
+    params: unknown[],
+    shapes: number[],
+    needEpoch: number,
+    timeoutMs: number,
+  ): Packed;
+  cancel(token: number, code: string): void;
+  call(method: string, json: string, bin: Uint8Array | undefined): number;
+  callSync(method: string, json: string, bin: Uint8Array | undefined): [boolean, string, ArrayBuffer | undefined];
+  stmtNew(db: Handle, sql: string): Handle;
+  stmtFree(stmt: Handle): void;
+  cursorReset(stmt: Handle): void;
+  dbGet(handle: number): Handle | null;
+  dbUnref(db: Handle): void;
+  dbMetrics(db: Handle): number[];
+}
+
+/** An operation or call in flight. Exactly one of its functions is called, once. */
+export interface Job {
+  done?(packed: Packed | undefined): void;
+  reply?(ok: boolean, json: string, bin: ArrayBuffer | undefined): void;
+}
+
+/** Results up to this size are written to one reused buffer. */
+const scratchBytes = 64 * 1024;
+export const scratch = new ArrayBuffer(scratchBytes);
+
+const jobs: (Job | undefined)[] = [];
+let loaded: Bridge | undefined;
+let onEvent: (json: string) => void = () => {};
+
+// Numbers of DISPATCH_* in napi/bridge.h.
+function dispatch(kind: number, token: number, a: unknown, b: unknown): void {
+  if (kind === 3) {
+    onEvent(a as string);
+    return;
+  }
+  const job = jobs[token];
+  jobs[token] = undefined;
+  if (kind === 0) job?.done?.(a as Packed | undefined);
+  else job?.reply?.(kind === 1, a as string, b as ArrayBuffer | undefined);
+}
+
+/** Keeps a job until dispatch() is told of its token. */
+export function keep(token: number, job: Job): void {
+  jobs[token] = job;
+}
+
+/** Sets who is told of the Go side's events. */
+export function listen(listener: (json: string) => void): void {
+  onEvent = listener;
+}
+
+/** The bridge, loaded on first use. Throws a PagewireError if it or the library cannot be. */
+export function native(): Bridge {
+  if (loaded !== undefined) return loaded;
+  const files = findNative();
+  try {
+    const bridge = require(files.bridge) as Bridge;
+    bridge.load(files.library, scratch, dispatch, badParameter);
+    loaded = bridge;
+    return bridge;
+  } catch (error) {
+    throw bridgeError(error);
+  }
+}

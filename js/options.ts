@@ -1,0 +1,55 @@
+// What callers pass in: parameters and options, and the limits that follow from them.
+
+import type { Integers, RowMode } from "./rows.js";
+
+/** A value to bind. Booleans bind as 0 and 1, safe integers as INTEGER, other numbers as REAL. */
+export type Value = null | boolean | number | bigint | string | Uint8Array;
+/** Values for `?` by position, or for `:name`, `@name`, `$name` by name (with or without its prefix). */
+export type Params = readonly Value[] | { readonly [name: string]: Value };
+
+/** Limits of one call. */
+export interface Limits {
+  /** Ends the call with code "aborted"; the signal's reason is the error's cause. */
+  signal?: AbortSignal | undefined;
+  /** Milliseconds until the call ends with code "timeout". */
+  timeout?: number | undefined;
+}
+
+/** Options of one call that returns rows. */
+export interface CallOptions extends Limits {
+  integers?: Integers | undefined;
+  rowMode?: RowMode | undefined;
+}
+
+/** What run() resolves to. */
+export interface RunResult<T = unknown> {
+  /** Rows that the statement itself inserted, updated or deleted. */
+  changes: number;
+  /** The rowid of the last INSERT of this connection; a bigint only where a number is not exact. */
+  lastInsertRowid: number | bigint;
+  /** The rows, if the statement has columns (INSERT ... RETURNING, PRAGMA, SELECT, ...). */
+  rows?: T[];
+}
+
+/** Checks a timeout: milliseconds, at least 1, at most 2^31 - 1; undefined and 0 mean none. */
+export function timeoutOf(timeout: number | undefined, otherwise: number): number {
+  if (timeout === undefined) return otherwise;
+  if (!Number.isInteger(timeout) || timeout < 0 || timeout > 0x7fffffff) {
+    throw new TypeError(`timeout: ${String(timeout)} is not a whole number of milliseconds from 0 to 2147483647`);
+  }
+  return timeout;
+}
+
+/** Checks that SQL is text. */
+export function checkSql(sql: unknown): asserts sql is string {
+  if (typeof sql !== "string") throw new TypeError(`sql: ${sql === null ? "null" : typeof sql} is not a string`);
+}
+
+/** Checks that params is an array or an object of names; the bridge checks the values. */
+export function checkParams(params: unknown): void {
+  if (params === undefined || Array.isArray(params)) return;
+  if (typeof params !== "object" || params === null || Object.prototype.toString.call(params) !== "[object Object]") {
+    const what = typeof params === "object" && params !== null ? params.constructor?.name : String(params);
+    throw new TypeError(`params: ${what} is neither an array of values nor an object of named ones`);
+  }
+}

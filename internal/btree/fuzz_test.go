@@ -1,0 +1,56 @@
+package btree_test
+
+import (
+	"testing"
+
+	"github.com/pagewire/pagewire/internal/btree"
+	"github.com/stretchr/testify/require"
+)
+
+// FuzzWalk holds that whatever the pages are (I9), nothing panics, every walk ends within its budget and twice as many
+// reads, and no page is read twice, read out of range or returned twice.
+func FuzzWalk(f *testing.F) {
+	for name, scripts := range map[string][]string{
+		"tables": {"PRAGMA auto_vacuum = FULL", "CREATE TABLE t (i INTEGER PRIMARY KEY, v TEXT); CREATE INDEX x ON t(v)", rows("t", 60, 100, 9000)},
+		"keys":   {"", "CREATE TABLE w (i, v, PRIMARY KEY (v, i)) WITHOUT ROWID", rows("w", 300, 100, 3000)},
+	} {
+		d := makeDatabase(f, scripts[0], scripts[1:]...)
+		for _, changed := range []struct{ at, to int }{{-1, 0}, {100, 2}, {104, 255}, {4096, 5}, {4099, 255}} {
+			b := append([]byte(nil), d.bytes[:min(len(d.bytes), 16*4096)]...)
+			if changed.at >= 0 {
+				b[changed.at] = byte(changed.to)
+			}
+			f.Add(b, uint16(len(name)), uint8(3))
+		}
+	}
+	f.Fuzz(func(t *testing.T, data []byte, budgetPages uint16, depth uint8) {
+		if len(data) > 1<<20 {
+			return
+		}
+		d := &database{bytes: append(data, make([]byte, 4096-len(data)%4096)...), size: 4096}
+		budget := int(budgetPages%300) * 4096
+		check := func(pages []btree.Page, err error) {
+			require.NoError(t, err)
+			total, reads, once := 0, 0, map[uint32]bool{}
+			for _, p := range pages {
+				require.False(t, once[p.No], "page %d returned twice", p.No)
+				once[p.No] = true
+				total += len(p.Data)
+			}
+			require.LessOrEqual(t, total, budget)
+			for _, batch := range d.reads {
+				reads += len(batch)
+			}
+			require.LessOrEqual(t, reads, 2*budget/4096+16)
+		}
+		w := d.walk(t, budget)
+		check(w.Interior())
+		for no := uint32(1); no <= min(d.count(), 8); no++ {
+			w := d.walk(t, budget)
+			w.Usable = 4096
+			check(w.Expand([]btree.Page{{No: no, Data: d.page(no)}}, int(depth)))
+			btree.Overflow(d.page(no), no, int(budgetPages))
+			btree.SchemaRoots(d.page(no)[:int(budgetPages)%4096], no)
+		}
+	})
+}

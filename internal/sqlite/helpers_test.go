@@ -1,0 +1,101 @@
+package sqlite_test
+
+import (
+	"context"
+	"log/slog"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/pagewire/pagewire/internal/channel"
+	"github.com/pagewire/pagewire/internal/pages"
+	"github.com/pagewire/pagewire/internal/protocol"
+	"github.com/pagewire/pagewire/internal/server"
+	"github.com/pagewire/pagewire/internal/sqlite"
+	"github.com/pagewire/pagewire/internal/store/memory"
+)
+
+// fixture is a real server on a memory store, and a channel to it.
+type fixture struct {
+	t  testing.TB
+	ch *channel.Channel
+}
+
+func newFixture(t testing.TB, limits ...func(*protocol.Limits)) *fixture {
+	t.Helper()
+	cfg := server.Config{Store: memory.New(), Logger: slog.New(slog.DiscardHandler), Limits: server.DefaultLimits(), Version: "test"}
+	for _, change := range limits {
+		change(&cfg.Limits)
+	}
+	srv, err := server.New(cfg)
+	require.NoError(t, err)
+	hs := httptest.NewServer(srv)
+	f := &fixture{t: t}
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	f.ch, err = channel.Dial(ctx, channel.Config{URL: strings.Replace(hs.URL, "http", "ws", 1)})
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		_ = f.ch.Close(ctx)
+		require.NoError(t, srv.Close())
+		hs.Close()
+	})
+	return f
+}
+
+func (f *fixture) open(actor string, budget ...uint64) *sqlite.DB {
+	f.t.Helper()
+	preload := &protocol.Preload{Pages: true}
+	if len(budget) > 0 {
+		preload.Budget = &budget[0]
+	}
+	return f.openAs(f.ch, actor, preload)
+}
+
+func (f *fixture) openAs(ch *channel.Channel, actor string, preload *protocol.Preload) *sqlite.DB {
+	f.t.Helper()
+	ctx := context.Background()
+	var db *sqlite.DB
+	a, opened, err := ch.Open(ctx, actor, protocol.Open{Mode: protocol.ModeTakeover, Preload: preload}, func(err error) {
+		if db != nil {
+			db.Lost(err)
+		}
+	})
+	require.NoError(f.t, err)
+	limits := ch.Limits()
+	db, err = sqlite.Open(ctx, a, opened, sqlite.Options{CommitBytes: limits.CommitBytes, Pages: pages.Config{Limits: limits}})
+	require.NoError(f.t, err)
+	return db
+}
+
+func (f *fixture) close(db *sqlite.DB) {
+	f.t.Helper()
+	require.NoError(f.t, db.Close(context.Background()))
+}
+
+func query(t testing.TB, db *sqlite.DB, sql string, args ...any) [][]any {
+	t.Helper()
+	r, err := db.Query(sql, args...)
+	require.NoError(t, err, sql)
+	return r.Rows
+}
+
+func exec(t testing.TB, db *sqlite.DB, sql string) {
+	t.Helper()
+	require.NoError(t, db.Exec(sql), sql)
+}
+
+func readDir(path string) ([]string, error) {
+	entries, err := os.ReadDir(path)
+	names := make([]string, 0, len(entries))
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	return names, err
+}

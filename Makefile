@@ -39,7 +39,7 @@ $(CMD): $(GO_FILES)
 	scripts/go build -ldflags '-s -w' -o $@ ./cmd/pagewire
 
 $(BRIDGE): $(C_FILES) | $(SETUP)
-	npx node-gyp $(if $(wildcard build/Makefile),,configure) build --loglevel=warn $(if $(NODE_DIR),--nodedir=$(NODE_DIR))
+	node_modules/.bin/node-gyp $(if $(wildcard build/Makefile),,configure) build --loglevel=warn $(if $(NODE_DIR),--nodedir=$(NODE_DIR))
 	@touch $@
 
 $(JS): $(JS_FILES) | $(SETUP)
@@ -60,8 +60,8 @@ lint: $(SETUP) ## run every check of scripts/lint
 
 fmt: $(SETUP) ## format Go, C, TypeScript and JSON
 	gofmt -w $$(git ls-files '*.go')
-	npx clang-format -i $$(git ls-files '*.c' '*.h')
-	npx biome check --write
+	node_modules/.bin/clang-format -i $$(git ls-files '*.c' '*.h')
+	node_modules/.bin/biome check --write
 
 demo: build ## many actors at work, a crash, and proof that nothing acknowledged was lost
 	npm run --silent demo

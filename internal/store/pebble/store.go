@@ -68,7 +68,7 @@ func Open(dir string, options Options) (*Store, error) {
 func checkMarker(db *pebble.DB, dir string) error {
 	var found string
 	if err := read(db, markerKey, func(b []byte) error { found = string(b); return nil }); err != nil {
-		return err
+		return fmt.Errorf("cannot read the format of the store in %s: %w", dir, err)
 	}
 	switch {
 	case found == markerValue:

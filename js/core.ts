@@ -135,7 +135,11 @@ export class Core {
         signal = options.signal;
         if (signal?.aborted) throw abortError(signal);
       }
-      const packed = this.#bridge.run(sql.handle, kind, params, sql.shapes.latest, maxRows, epoch, timeout);
+      const what = sql.shapes.latest * 8 + kind;
+      const packed =
+        epoch === 0 && timeout === 0 && maxRows === 0
+          ? this.#bridge.run(sql.handle, what, params)
+          : this.#bridge.run(sql.handle, what, params, epoch, timeout, maxRows);
       if (typeof packed === "number") {
         return this.#pend(packed, (value) => finish(Result.single(value, sql.shapes), sql, mode), sql.text, signal);
       }
@@ -162,7 +166,11 @@ export class Core {
     if (options?.signal?.aborted) throw abortError(options.signal);
     let packed: Packed;
     try {
-      packed = this.#bridge.runSync(sql.handle, kind, params, sql.shapes.latest, maxRows, epoch, timeout);
+      const what = sql.shapes.latest * 8 + kind;
+      packed =
+        epoch === 0 && timeout === 0 && maxRows === 0
+          ? this.#bridge.runSync(sql.handle, what, params)
+          : this.#bridge.runSync(sql.handle, what, params, epoch, timeout, maxRows);
     } catch (error) {
       throw bridgeError(error);
     }

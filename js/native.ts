@@ -25,23 +25,22 @@ interface Bridge {
     dispatch: (kind: number, token: number, a: unknown, b: unknown) => void,
     bad: (where: number | string, value: unknown, why: string) => never,
   ): void;
+  /** `what` is the known shape times 8 plus the kind; the last three may be left out. */
   run(
     stmt: Handle,
-    kind: number,
+    what: number,
     params: unknown,
-    shape: number,
-    maxRows: number,
-    needEpoch: number,
-    timeoutMs: number,
+    needEpoch?: number,
+    timeoutMs?: number,
+    maxRows?: number,
   ): Packed | number;
   runSync(
     stmt: Handle,
-    kind: number,
+    what: number,
     params: unknown,
-    shape: number,
-    maxRows: number,
-    needEpoch: number,
-    timeoutMs: number,
+    needEpoch?: number,
+    timeoutMs?: number,
+    maxRows?: number,
   ): Packed;
   batch(
     db: Handle,

@@ -86,7 +86,9 @@ typedef struct handle {
 void *bridge_alloc(size_t n);               /* never NULL: ends the process */
 void *bridge_grow(void *p, size_t n);       /* likewise */
 int bridge_failed(napi_env env, napi_status status); /* 1, and throws, unless napi_ok */
-bridge *bridge_of(napi_env env);            /* NULL, and throws, before load() */
+/* The bridge and the arguments of a call; NULL, and throws, before load(). */
+bridge *bridge_enter(napi_env env, napi_callback_info info, size_t argc, napi_value *argv,
+                     size_t *given);
 void bridge_throw(napi_env env, const char *code, const char *message);
 
 /* mailbox.c */
@@ -106,8 +108,8 @@ int params_bind(bridge *b, pw_op *op, uint32_t item, napi_value params);
 napi_value result_of(bridge *b, pw_op *op);
 
 /* ops.c and calls.c */
-napi_status ops_define(napi_env env, napi_value exports);
-napi_status calls_define(napi_env env, napi_value exports);
+napi_status ops_define(bridge *b, napi_value exports);
+napi_status calls_define(bridge *b, napi_value exports);
 void calls_event(void *ctx, int ok, const char *json, size_t n_json, const uint8_t *bin,
                  size_t n_bin);
 

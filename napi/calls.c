@@ -124,44 +124,45 @@ typedef struct request {
   size_t n_bin;
 } request;
 
-static int request_read(napi_env env, napi_callback_info info, request *r) {
+/* Reads them; NULL, and throws, if they cannot be. The caller frees r->json. */
+static bridge *request_read(napi_env env, napi_callback_info info, request *r) {
   napi_value argv[3];
-  size_t argc = 3;
+  bridge *b = bridge_enter(env, info, 3, argv, NULL);
   bool typed = false;
   memset(r, 0, sizeof(*r));
-  if (bridge_failed(env, napi_get_cb_info(env, info, &argc, argv, NULL, NULL)) ||
+  if (b == NULL ||
       bridge_failed(env,
                     napi_get_value_string_utf8(env, argv[0], r->method, sizeof(r->method), NULL)) ||
       bridge_failed(env, napi_get_value_string_utf8(env, argv[1], NULL, 0, &r->n_json)) ||
       bridge_failed(env, napi_is_typedarray(env, argv[2], &typed)))
-    return 0;
+    return NULL;
   if (typed) {
     napi_typedarray_type kind;
     if (bridge_failed(env, napi_get_typedarray_info(env, argv[2], &kind, &r->n_bin, &r->bin, NULL,
                                                     NULL)))
-      return 0;
+      return NULL;
     if (kind != napi_uint8_array) {
       bridge_throw(env, "internal_error", "call() takes its bytes as a Uint8Array");
-      return 0;
+      return NULL;
     }
   }
   r->json = bridge_alloc(r->n_json + 1);
   if (bridge_failed(env,
                     napi_get_value_string_utf8(env, argv[1], r->json, r->n_json + 1, &r->n_json))) {
     free(r->json);
-    return 0;
+    return NULL;
   }
-  return 1;
+  return b;
 }
 
 /* call(method, json, bin) -> token, which dispatch() will name */
 static napi_value js_call(napi_env env, napi_callback_info info) {
-  bridge *b = bridge_of(env);
+  bridge *b;
   napi_value out = NULL;
   reply_mail *m;
   uint32_t token;
   request r;
-  if (b == NULL || !request_read(env, info, &r)) return NULL;
+  if ((b = request_read(env, info, &r)) == NULL) return NULL;
   m = reply_new(b->box);
   m->token = token = token_take(b, NULL);
   b->api->call(b->scope, r.method, r.json, r.n_json, r.bin, r.n_bin, on_reply, m);
@@ -172,13 +173,13 @@ static napi_value js_call(napi_env env, napi_callback_info info) {
 
 /* callSync(method, json, bin) -> [ok, json, bin], while this thread waits */
 static napi_value js_call_sync(napi_env env, napi_callback_info info) {
-  bridge *b = bridge_of(env);
+  bridge *b;
   napi_value out, parts[3];
   napi_status status;
   request r;
   waiter w;
   uint32_t i;
-  if (b == NULL || !request_read(env, info, &r)) return NULL;
+  if ((b = request_read(env, info, &r)) == NULL) return NULL;
   port_mutex_init(&w.mutex);
   port_cond_init(&w.answered);
   w.done = 0;
@@ -198,10 +199,11 @@ static napi_value js_call_sync(napi_env env, napi_callback_info info) {
   return bridge_failed(env, status) ? NULL : out;
 }
 
-napi_status calls_define(napi_env env, napi_value exports) {
+napi_status calls_define(bridge *b, napi_value exports) {
   const napi_property_descriptor functions[] = {
-      {"call", NULL, js_call, NULL, NULL, NULL, napi_enumerable, NULL},
-      {"callSync", NULL, js_call_sync, NULL, NULL, NULL, napi_enumerable, NULL},
+      {"call", NULL, js_call, NULL, NULL, NULL, napi_enumerable, b},
+      {"callSync", NULL, js_call_sync, NULL, NULL, NULL, napi_enumerable, b},
   };
-  return napi_define_properties(env, exports, sizeof(functions) / sizeof(functions[0]), functions);
+  return napi_define_properties(b->env, exports, sizeof(functions) / sizeof(functions[0]),
+                                functions);
 }

@@ -36,13 +36,16 @@ int bridge_failed(napi_env env, napi_status status) {
   return 1;
 }
 
-bridge *bridge_of(napi_env env) {
-  bridge *b = NULL;
-  if (napi_get_instance_data(env, (void **)&b) != napi_ok || b == NULL || b->api == NULL) {
+bridge *bridge_enter(napi_env env, napi_callback_info info, size_t argc, napi_value *argv,
+                     size_t *given) {
+  void *data = NULL;
+  if (bridge_failed(env, napi_get_cb_info(env, info, &argc, argv, NULL, &data))) return NULL;
+  if (((bridge *)data)->api == NULL) {
     bridge_throw(env, "internal_error", "the Pagewire library is not loaded");
     return NULL;
   }
-  return b;
+  if (given) *given = argc;
+  return data;
 }
 
 static void release_box(void *ctx) {
@@ -145,8 +148,7 @@ NAPI_MODULE_INIT() {
     return NULL;
   }
   if (bridge_failed(env, napi_define_properties(env, exports, 1, &load)) ||
-      bridge_failed(env, ops_define(env, exports)) ||
-      bridge_failed(env, calls_define(env, exports)))
+      bridge_failed(env, ops_define(b, exports)) || bridge_failed(env, calls_define(b, exports)))
     return NULL;
   return exports;
 }

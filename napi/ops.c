@@ -107,10 +107,8 @@ static napi_value handle_new(bridge *b, int magic, pw_db *db, pw_stmt *stmt) {
 /* The handle behind an external; NULL, and throws, if it is none or closed. */
 static handle *handle_of(napi_env env, napi_value v, int magic) {
   void *data = NULL;
-  napi_valuetype type;
   handle *h;
-  if (napi_typeof(env, v, &type) != napi_ok || type != napi_external ||
-      napi_get_value_external(env, v, &data) != napi_ok || data == NULL ||
+  if (napi_get_value_external(env, v, &data) != napi_ok || data == NULL ||
       ((handle *)data)->magic != magic) {
     bridge_throw(env, "internal_error",
                  magic == HANDLE_DB ? "not a database handle" : "not a statement handle");
@@ -125,7 +123,7 @@ static handle *handle_of(napi_env env, napi_value v, int magic) {
   return h;
 }
 
-/* Read the optional numbers that run() and batch() end with. */
+/* Read the optional epoch and timeout, which stand from argument at on. */
 static int read_limits(bridge *b, pw_op *op, size_t argc, napi_value *argv, size_t at) {
   napi_status status = napi_ok;
   if (argc > at) status = napi_get_value_uint32(b->env, argv[at], &op->need_epoch);
@@ -134,29 +132,25 @@ static int read_limits(bridge *b, pw_op *op, size_t argc, napi_value *argv, size
   return !bridge_failed(b->env, status);
 }
 
-/* run(stmt, kind, params, shape, maxRows, needEpoch, timeoutMs) */
+/*
+** run(stmt, what, params, needEpoch, timeoutMs, maxRows): what is the shape
+** times 8 plus the kind of operation; the last three may be left out. The hot
+** path: a call into N-API costs as much as SQLite's share of a point read.
+*/
 static napi_value run(napi_env env, napi_callback_info info, int wait) {
-  napi_value argv[7];
-  size_t argc = 7;
-  uint32_t kind, shape;
-  bridge *b = bridge_of(env);
+  napi_value argv[6];
+  size_t argc;
+  uint32_t what;
+  bridge *b = bridge_enter(env, info, 6, argv, &argc);
   handle *h;
   pw_op *op;
-  if (b == NULL || bridge_failed(env, napi_get_cb_info(env, info, &argc, argv, NULL, NULL)))
-    return NULL;
-  if (argc < 4) {
-    bridge_throw(env, "internal_error", "run() takes four arguments or more");
-    return NULL;
-  }
+  if (b == NULL) return NULL;
   if ((h = handle_of(env, argv[0], HANDLE_STMT)) == NULL) return NULL;
-  if (bridge_failed(env, napi_get_value_uint32(env, argv[1], &kind)) ||
-      bridge_failed(env, napi_get_value_uint32(env, argv[3], &shape)))
-    return NULL;
-  op = b->api->op_new(h->db, (int)kind, 1);
-  b->api->op_item(op, 0, h->stmt, shape);
-  if (!params_bind(b, op, 0, argv[2]) ||
-      (argc > 4 && bridge_failed(env, napi_get_value_uint32(env, argv[4], &op->max_rows))) ||
-      !read_limits(b, op, argc, argv, 5)) {
+  if (bridge_failed(env, napi_get_value_uint32(env, argv[1], &what))) return NULL;
+  op = b->api->op_new(h->db, (int)(what & 7), 1);
+  b->api->op_item(op, 0, h->stmt, what >> 3);
+  if (!params_bind(b, op, 0, argv[2]) || (argc > 3 && !read_limits(b, op, argc, argv, 3)) ||
+      (argc > 5 && bridge_failed(env, napi_get_value_uint32(env, argv[5], &op->max_rows)))) {
     b->api->op_free(op);
     return NULL;
   }
@@ -196,18 +190,13 @@ static int batch_item(bridge *b, pw_op *op, uint32_t i, napi_value stmts, napi_v
 /* batch(db, stmts, params, shapes, needEpoch, timeoutMs) */
 static napi_value batch(napi_env env, napi_callback_info info, int wait) {
   napi_value argv[6];
-  size_t argc = 6;
+  size_t argc;
   uint32_t i, n;
-  bridge *b = bridge_of(env);
+  bridge *b = bridge_enter(env, info, 6, argv, &argc);
   handle *h;
   pw_op *op;
   int ok = 1;
-  if (b == NULL || bridge_failed(env, napi_get_cb_info(env, info, &argc, argv, NULL, NULL)))
-    return NULL;
-  if (argc < 4) {
-    bridge_throw(env, "internal_error", "batch() takes four arguments or more");
-    return NULL;
-  }
+  if (b == NULL) return NULL;
   if ((h = handle_of(env, argv[0], HANDLE_DB)) == NULL) return NULL;
   if (bridge_failed(env, napi_get_array_length(env, argv[1], &n))) return NULL;
   op = b->api->op_new(h->db, PW_BATCH, n);
@@ -229,12 +218,10 @@ static napi_value js_batch_sync(napi_env env, napi_callback_info info) {
 /* cancel(token, code): end an operation in flight soon, with that code. */
 static napi_value js_cancel(napi_env env, napi_callback_info info) {
   napi_value argv[2];
-  size_t argc = 2;
   uint32_t token;
   char code[40];
-  bridge *b = bridge_of(env);
-  if (b == NULL || bridge_failed(env, napi_get_cb_info(env, info, &argc, argv, NULL, NULL)) ||
-      bridge_failed(env, napi_get_value_uint32(env, argv[0], &token)) ||
+  bridge *b = bridge_enter(env, info, 2, argv, NULL);
+  if (b == NULL || bridge_failed(env, napi_get_value_uint32(env, argv[0], &token)) ||
       bridge_failed(env, napi_get_value_string_utf8(env, argv[1], code, sizeof(code), NULL)))
     return NULL;
   if (token < b->n_tokens && b->ops[token]) b->api->op_cancel(b->ops[token], code);
@@ -244,13 +231,12 @@ static napi_value js_cancel(napi_env env, napi_callback_info info) {
 /* stmtNew(db, sql) */
 static napi_value js_stmt_new(napi_env env, napi_callback_info info) {
   napi_value argv[2];
-  size_t argc = 2, n;
+  size_t n;
   char *sql;
-  bridge *b = bridge_of(env);
+  bridge *b = bridge_enter(env, info, 2, argv, NULL);
   handle *h;
   pw_stmt *stmt;
-  if (b == NULL || bridge_failed(env, napi_get_cb_info(env, info, &argc, argv, NULL, NULL)))
-    return NULL;
+  if (b == NULL) return NULL;
   if ((h = handle_of(env, argv[0], HANDLE_DB)) == NULL) return NULL;
   if (bridge_failed(env, napi_get_value_string_utf8(env, argv[1], NULL, 0, &n))) return NULL;
   sql = bridge_alloc(n + 1);
@@ -266,8 +252,7 @@ static napi_value js_stmt_new(napi_env env, napi_callback_info info) {
 /* The handle that a function's only argument is. */
 static handle *only_handle(napi_env env, napi_callback_info info, int magic) {
   napi_value argv[1];
-  size_t argc = 1;
-  if (bridge_failed(env, napi_get_cb_info(env, info, &argc, argv, NULL, NULL))) return NULL;
+  if (bridge_enter(env, info, 1, argv, NULL) == NULL) return NULL;
   return handle_of(env, argv[0], magic);
 }
 
@@ -292,13 +277,10 @@ static napi_value js_db_unref(napi_env env, napi_callback_info info) {
 /* dbGet(number) -> handle, or null if there is no such database */
 static napi_value js_db_get(napi_env env, napi_callback_info info) {
   napi_value argv[1], none;
-  size_t argc = 1;
   int64_t number;
-  bridge *b = bridge_of(env);
+  bridge *b = bridge_enter(env, info, 1, argv, NULL);
   pw_db *db;
-  if (b == NULL || bridge_failed(env, napi_get_cb_info(env, info, &argc, argv, NULL, NULL)) ||
-      bridge_failed(env, napi_get_value_int64(env, argv[0], &number)))
-    return NULL;
+  if (b == NULL || bridge_failed(env, napi_get_value_int64(env, argv[0], &number))) return NULL;
   db = b->api->db_get((uint64_t)number);
   if (db) return handle_new(b, HANDLE_DB, db, NULL);
   return bridge_failed(env, napi_get_null(env, &none)) ? NULL : none;
@@ -324,19 +306,20 @@ static napi_value js_db_metrics(napi_env env, napi_callback_info info) {
   return out;
 }
 
-napi_status ops_define(napi_env env, napi_value exports) {
+napi_status ops_define(bridge *b, napi_value exports) {
   const napi_property_descriptor functions[] = {
-      {"run", NULL, js_run, NULL, NULL, NULL, napi_enumerable, NULL},
-      {"runSync", NULL, js_run_sync, NULL, NULL, NULL, napi_enumerable, NULL},
-      {"batch", NULL, js_batch, NULL, NULL, NULL, napi_enumerable, NULL},
-      {"batchSync", NULL, js_batch_sync, NULL, NULL, NULL, napi_enumerable, NULL},
-      {"cancel", NULL, js_cancel, NULL, NULL, NULL, napi_enumerable, NULL},
-      {"stmtNew", NULL, js_stmt_new, NULL, NULL, NULL, napi_enumerable, NULL},
-      {"stmtFree", NULL, js_stmt_free, NULL, NULL, NULL, napi_enumerable, NULL},
-      {"cursorReset", NULL, js_cursor_reset, NULL, NULL, NULL, napi_enumerable, NULL},
-      {"dbGet", NULL, js_db_get, NULL, NULL, NULL, napi_enumerable, NULL},
-      {"dbUnref", NULL, js_db_unref, NULL, NULL, NULL, napi_enumerable, NULL},
-      {"dbMetrics", NULL, js_db_metrics, NULL, NULL, NULL, napi_enumerable, NULL},
+      {"run", NULL, js_run, NULL, NULL, NULL, napi_enumerable, b},
+      {"runSync", NULL, js_run_sync, NULL, NULL, NULL, napi_enumerable, b},
+      {"batch", NULL, js_batch, NULL, NULL, NULL, napi_enumerable, b},
+      {"batchSync", NULL, js_batch_sync, NULL, NULL, NULL, napi_enumerable, b},
+      {"cancel", NULL, js_cancel, NULL, NULL, NULL, napi_enumerable, b},
+      {"stmtNew", NULL, js_stmt_new, NULL, NULL, NULL, napi_enumerable, b},
+      {"stmtFree", NULL, js_stmt_free, NULL, NULL, NULL, napi_enumerable, b},
+      {"cursorReset", NULL, js_cursor_reset, NULL, NULL, NULL, napi_enumerable, b},
+      {"dbGet", NULL, js_db_get, NULL, NULL, NULL, napi_enumerable, b},
+      {"dbUnref", NULL, js_db_unref, NULL, NULL, NULL, napi_enumerable, b},
+      {"dbMetrics", NULL, js_db_metrics, NULL, NULL, NULL, napi_enumerable, b},
   };
-  return napi_define_properties(env, exports, sizeof(functions) / sizeof(functions[0]), functions);
+  return napi_define_properties(b->env, exports, sizeof(functions) / sizeof(functions[0]),
+                                functions);
 }

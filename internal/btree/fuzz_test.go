@@ -7,16 +7,19 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+// fuzzPage is the page size here: small, because the fuzzer is slow on large inputs.
+const fuzzPage = 512
+
 // FuzzWalk holds that whatever the pages are (I9), nothing panics, every walk ends within its budget and twice as many
 // reads, and no page is read twice, read out of range or returned twice.
 func FuzzWalk(f *testing.F) {
 	for name, scripts := range map[string][]string{
-		"tables": {"PRAGMA auto_vacuum = FULL", "CREATE TABLE t (i INTEGER PRIMARY KEY, v TEXT); CREATE INDEX x ON t(v)", rows("t", 60, 100, 9000)},
-		"keys":   {"", "CREATE TABLE w (i, v, PRIMARY KEY (v, i)) WITHOUT ROWID", rows("w", 300, 100, 3000)},
+		"tables": {"PRAGMA page_size = 512; PRAGMA auto_vacuum = FULL", "CREATE TABLE t (i INTEGER PRIMARY KEY, v TEXT); CREATE INDEX x ON t(v)", rows("t", 60, 50, 1200)},
+		"keys":   {"PRAGMA page_size = 512", "CREATE TABLE w (i, v, PRIMARY KEY (v, i)) WITHOUT ROWID", rows("w", 60, 50, 900)},
 	} {
 		d := makeDatabase(f, scripts[0], scripts[1:]...)
-		for _, changed := range []struct{ at, to int }{{-1, 0}, {100, 2}, {104, 255}, {4096, 5}, {4099, 255}} {
-			b := append([]byte(nil), d.bytes[:min(len(d.bytes), 16*4096)]...)
+		for _, changed := range []struct{ at, to int }{{-1, 0}, {100, 2}, {104, 255}, {fuzzPage, 5}, {fuzzPage + 3, 255}} {
+			b := append([]byte(nil), d.bytes[:min(len(d.bytes), 24*fuzzPage)]...)
 			if changed.at >= 0 {
 				b[changed.at] = byte(changed.to)
 			}
@@ -27,7 +30,7 @@ func FuzzWalk(f *testing.F) {
 		if len(data) > 1<<20 {
 			return
 		}
-		d := &database{bytes: append(data, make([]byte, 4096-len(data)%4096)...), size: 4096}
+		d := &database{bytes: append(data, make([]byte, fuzzPage-len(data)%fuzzPage)...), size: fuzzPage}
 		budget := int(budgetPages%300) * 4096
 		check := func(pages []btree.Page, err error) {
 			require.NoError(t, err)
@@ -47,10 +50,10 @@ func FuzzWalk(f *testing.F) {
 		check(w.Interior())
 		for no := uint32(1); no <= min(d.count(), 8); no++ {
 			w := d.walk(t, budget)
-			w.Usable = 4096
+			w.Usable = fuzzPage
 			check(w.Expand([]btree.Page{{No: no, Data: d.page(no)}}, int(depth)))
 			btree.Overflow(d.page(no), no, int(budgetPages))
-			btree.SchemaRoots(d.page(no)[:int(budgetPages)%4096], no)
+			btree.SchemaRoots(d.page(no)[:int(budgetPages)%fuzzPage], no)
 		}
 	})
 }

@@ -17,6 +17,7 @@ JS_FILES := package.json $(wildcard tsconfig*.json) $(shell find js -type f 2>/d
 NODE_DIR := $(shell node -p 'd = path.resolve(process.execPath, "../.."); fs.existsSync(d + "/include/node/node_api.h") ? d : ""')
 
 FUZZTIME ?= 30s
+SOAKTIME ?= 600
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help setup build test test-go test-js lint fmt demo soak fuzz env clean
@@ -59,12 +60,15 @@ lint: $(SETUP) ## run every check of scripts/lint
 	scripts/lint
 
 fmt: $(SETUP) ## format Go, C, TypeScript and JSON
-	gofmt -w $$(git ls-files '*.go')
-	node_modules/.bin/clang-format -i $$(git ls-files '*.c' '*.h')
+	gofmt -w $$(git ls-files -co --exclude-standard '*.go')
+	node_modules/.bin/clang-format -i $$(git ls-files -co --exclude-standard '*.c' '*.h')
 	node_modules/.bin/biome check --write
 
 demo: build ## many actors at work, a crash, and proof that nothing acknowledged was lost
 	npm run --silent demo
+
+soak: build ## repeat all tests, with the race detector, for SOAKTIME (600 s)
+	scripts/soak $(SOAKTIME)
 
 fuzz: ## run every Go fuzz target for FUZZTIME (30s)
 	scripts/fuzz $(FUZZTIME)

@@ -8,7 +8,7 @@ export function heading(text: string): void {
 }
 
 export function line(text: string): void {
-  console.log(`  ${text}`);
+  console.log(text === "" ? "" : `  ${text}`);
 }
 
 export const count = (n: number) => n.toLocaleString("en");

@@ -64,7 +64,7 @@ const (
 	DefaultMaxReadahead = 256       // pages: 1 MiB a round trip
 	DefaultExpandDepth  = 4         // levels: deeper trees are beyond 10 GiB
 	DefaultExpandBudget = 128 << 10 // bytes
-	DefaultMaxChildren  = 1 << 16   // child pointers: those of 256 MiB of pages, about 1.5 MiB of memory
+	DefaultMaxChildren  = 1 << 18   // child pointers: those to 1 GiB of pages, about 6 MiB of memory
 )
 
 // Config tunes a File. The zero value means the defaults and no limits.
@@ -73,7 +73,10 @@ type Config struct {
 	MaxReadahead int             // pages of one fetch at most
 	ExpandDepth  uint64          // levels that the server follows from a page whose subtree is unknown
 	ExpandBudget uint64          // bytes of pages that it adds at most
-	MaxChildren  int             // child pointers remembered; the least recently used interior pages are forgotten
+	// MaxChildren bounds the child pointers remembered; the interior pages used least recently are forgotten. It should
+	// hold those of all interior pages that one open or fetch can bring (about 450 a page), since SQLite does not ask for
+	// such a page again and its children would be scanned without readahead.
+	MaxChildren int
 
 	DisableReadahead bool // fetch only the pages asked for
 	DisableExpand    bool // never ask the server to follow pointers

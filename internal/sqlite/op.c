@@ -395,6 +395,10 @@ static void recover(pw_op *op) {
   if (!op->failed && op->need_epoch && op->need_epoch != db->epoch) {
     pw_op_fail(op, "transaction_lost", 0,
                "the transaction was rolled back, because an earlier commit failed");
+  } else if (!op->failed && op->need_epoch && sqlite3_get_autocommit(db->conn)) {
+    pw_op_fail(op, "transaction_lost", 0,
+               "the transaction has ended already: an error in it rolled it back, or one of its "
+               "own statements ended it");
   }
   pw_error_clear(&why);
 }

@@ -104,7 +104,8 @@ struct pw_op {
   pw_item *items;     /* one, but for PW_BATCH */
   uint32_t nitem;
   uint32_t max_rows;  /* PW_STEP: rows a step at most; 0 means 1,000 */
-  uint32_t need_epoch;/* not 0: fail with transaction_lost unless db's epoch */
+  uint32_t need_epoch;/* not 0: fail with transaction_lost unless it is the
+                      ** database's epoch and a transaction is open */
   int64_t timeout_ms; /* not 0: give up after as long (code "timeout") */
   /* results */
   int failed;         /* error says why */

@@ -179,7 +179,7 @@ int pw_op_try(pw_op *op) {
   db->inline_mode = 1;
   db->missed = 0;
   db->until_ns = pw_now_ns() + PW_INLINE_BUDGET_NS;
-  if (pw_op_may_inline(op)) {
+  if ((!op->need_epoch || !sqlite3_get_autocommit(db->conn)) && pw_op_may_inline(op)) {
     pw_op_run(op);
     interrupted = op->failed && (op->error.sqlite & 0xFF) == SQLITE_INTERRUPT;
     if (db->missed || interrupted) {

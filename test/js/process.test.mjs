@@ -1,0 +1,139 @@
+// How Pagewire lives in processes and worker threads, and what happens when servers go away.
+
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { once } from "node:events";
+import { existsSync } from "node:fs";
+import test from "node:test";
+import { Worker } from "node:worker_threads";
+import { connect } from "pagewire";
+import { startServer } from "pagewire/server";
+import { serve } from "./harness.mjs";
+
+const s = serve({ token: "secret-of-this-test" });
+
+// Runs a module in a child process and returns how it ended.
+function child(source, ...args) {
+  return spawnSync(process.execPath, [...args, "--input-type=module", "-e", source, s.server.url], {
+    encoding: "utf8",
+    timeout: 20_000,
+  });
+}
+
+const opening = `
+  import { connect } from "pagewire";
+  const channel = await connect({ url: process.argv[1], token: "secret-of-this-test" });
+  const db = await channel.open("of-" + process.pid);
+  await db.exec("CREATE TABLE t (v)");`;
+
+test("a program ends by itself with an open, idle database", () => {
+  const { status, stderr, signal } = child(opening);
+  assert.deepEqual([status, stderr, signal], [0, "", null]);
+});
+
+test("a program does not end while a call is under way", () => {
+  const { stdout } = child(`${opening} db.run("INSERT INTO t VALUES (1)").then(() => console.log("done"));`);
+  assert.equal(stdout, "done\n");
+});
+
+test("a listener that throws is an uncaught exception, and a rejection of ours is always the caller's", () => {
+  const { status, stderr } = child(`${opening}
+    db.run("nonsense").catch(() => {});
+    await db.transaction(() => { throw new Error("x"); }).catch(() => {});
+    for await (const row of db.iterate("SELECT 1")) break;
+    await channel.close();
+    await db.get("SELECT 1").catch((e) => { if (e.code !== "channel_closed") throw e; });`);
+  assert.deepEqual([status, stderr], [0, ""]);
+});
+
+test("a wrong token is refused, and never repeated in the error", async () => {
+  const error = await connect({ url: s.server.url, token: "wrong-one" }).catch((e) => e);
+  assert.equal(error.code, "unauthorized");
+  assert.doesNotMatch(error.message, /wrong-one/);
+  await assert.rejects(connect({ url: `${s.server.url}/?token=x` }), { name: "PagewireError" });
+});
+
+test("connecting can be aborted", async () => {
+  const controller = new AbortController();
+  const reason = new Error("enough");
+  const connecting = connect({ url: s.server.url, token: "secret-of-this-test", signal: controller.signal });
+  controller.abort(reason);
+  const result = await connecting.catch((e) => e);
+  // The connection may have stood already.
+  if (result instanceof Error) assert.deepEqual([result.code, result.cause], ["aborted", reason]);
+  else await result.close();
+  await assert.rejects(connect({ url: s.server.url, signal: AbortSignal.abort(reason) }), { code: "aborted", cause: reason });
+});
+
+const inWorker = `
+  const { parentPort, workerData } = require("node:worker_threads");
+  (async () => {
+    const { connect } = await import("pagewire");
+    const channel = await connect({ url: workerData.url, token: "secret-of-this-test" });
+    const db = await channel.open(workerData.actor, { mode: "takeover" });
+    await db.exec("CREATE TABLE IF NOT EXISTS t (v)");
+    parentPort.postMessage("ready");
+    const long = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1e9) SELECT count(*) FROM n";
+    if (workerData.busy) {
+      for (;;) await Promise.all([...Array(20)].map((_, i) => db.run("INSERT INTO t VALUES (?)", [i])));
+    }
+    await db.all(long);
+  })();`;
+
+test("worker threads are terminated with work in flight, again and again", async () => {
+  for (let i = 0; i < 10; i++) {
+    const workerData = { url: s.server.url, actor: `worker-${i % 2}`, busy: i % 3 !== 0 };
+    const worker = new Worker(inWorker, { eval: true, workerData });
+    await once(worker, "message");
+    await worker.terminate();
+  }
+  const channel = await connect({ url: s.server.url, token: "secret-of-this-test" });
+  const db = await channel.open("worker-0", { mode: "takeover" });
+  assert.deepEqual(await db.get("PRAGMA integrity_check"), { integrity_check: "ok" });
+  await channel.close();
+});
+
+test("a takeover tells the evicted holder, whose calls then fail with lock_lost", async (t) => {
+  const db = await s.open(t);
+  await db.exec("CREATE TABLE t (v)");
+  const told = once(s.channel, "lockLost");
+  const other = await connect({ url: s.server.url, token: "secret-of-this-test" });
+  const taken = await other.open(db.actor, { mode: "takeover" });
+  assert.ok(taken.generation > db.generation);
+  const [event] = await told;
+  assert.equal(event.actor, db.actor);
+  await assert.rejects(db.run("INSERT INTO t VALUES (1)"), { code: "lock_lost" });
+  assert.throws(() => db.getSync("SELECT 1"), { code: "lock_lost" });
+  await taken.run("INSERT INTO t VALUES (2)");
+  await other.close();
+  await db.close().catch((e) => assert.equal(e.code, "lock_lost"));
+});
+
+test("open modes fail and wait", async (t) => {
+  const db = await s.open(t);
+  const other = await connect({ url: s.server.url, token: "secret-of-this-test" });
+  t.after(() => other.close());
+  await assert.rejects(other.open(db.actor), { code: "actor_locked" });
+  await assert.rejects(other.open(db.actor, { mode: "wait", waitMs: 20 }), { code: "actor_locked" });
+  await assert.rejects(other.open(db.actor, { mode: "wait", waitMs: 60_000, timeout: 20 }), { code: "timeout" });
+  const waiting = other.open(db.actor, { mode: "wait", waitMs: 60_000 });
+  await db.close();
+  await (await waiting).close();
+});
+
+test("a server that ends is told of by disconnect, and stop() removes its directory", async () => {
+  const server = await startServer({ command: process.env.PAGEWIRE_TEST_COMMAND });
+  const channel = await connect({ url: server.url });
+  const disconnected = once(channel, "disconnect");
+  await server.stop();
+  const [event] = await disconnected;
+  assert.equal(typeof event.message, "string");
+  await channel.close();
+});
+
+test("a server that cannot start says why", async () => {
+  const failing = startServer({ command: process.execPath, args: [] });
+  await assert.rejects(failing, { code: "server_failed", message: /the server ended with code \d+:\n/ });
+  await assert.rejects(startServer({ command: "/nonexistent" }), { code: "server_failed", message: /missing/ });
+  assert.ok(!existsSync("/nonexistent"));
+});

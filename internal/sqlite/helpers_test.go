@@ -16,13 +16,15 @@ import (
 	"github.com/pagewire/pagewire/internal/protocol"
 	"github.com/pagewire/pagewire/internal/server"
 	"github.com/pagewire/pagewire/internal/sqlite"
+	"github.com/pagewire/pagewire/internal/store"
 	"github.com/pagewire/pagewire/internal/store/memory"
 )
 
 // fixture is a real server on a memory store, and a channel to it.
 type fixture struct {
-	t  testing.TB
-	ch *channel.Channel
+	t     testing.TB
+	store store.Store
+	ch    *channel.Channel
 }
 
 func newFixture(t testing.TB, limits ...func(*protocol.Limits)) *fixture {
@@ -34,7 +36,7 @@ func newFixture(t testing.TB, limits ...func(*protocol.Limits)) *fixture {
 	srv, err := server.New(cfg)
 	require.NoError(t, err)
 	hs := httptest.NewServer(srv)
-	f := &fixture{t: t}
+	f := &fixture{t: t, store: cfg.Store}
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	f.ch, err = channel.Dial(ctx, channel.Config{URL: strings.Replace(hs.URL, "http", "ws", 1)})

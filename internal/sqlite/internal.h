@@ -97,6 +97,8 @@ struct pw_db {
   uint64_t missed_key;
   int stepping;                  /* inside sqlite3_step: the guard wants to know */
   int trusted;                   /* our own SQL: the guard lets it pass */
+  int read_statistics;           /* what ANALYZE found was asked for */
+  int suspect;                   /* the schema may lack statistics: load it again */
   int invalidate;                /* make SQLite drop its cache at the next lock */
   int64_t until_ns;              /* when to interrupt; 0 never */
   atomic_int cancelled;          /* the running operation was cancelled */

@@ -412,13 +412,34 @@ static void measure(pw_op *op, int64_t began) {
   if (op->failed) op->db->metrics.errors++;
 }
 
+/* SQLite takes a schema for loaded even if it could not read the statistics of
+** ANALYZE, and then plans without them. After a read that failed while it may
+** have been loading them, which the guard notes, it shall load the schema again. */
+static void note_suspect_schema(pw_db *db) {
+  if (db->read_statistics && (db->missed || db->io_error.sqlite)) db->suspect = 1;
+}
+
+static void reset_suspect_schema(pw_db *db) {
+  pw_stmt *stmt;
+  if (!db->suspect) return;
+  for (stmt = db->stmts; stmt; stmt = stmt->next) {
+    if (stmt->cursor) return; /* not under a running statement */
+  }
+  db->suspect = 0;
+  db->trusted++;
+  sqlite3_exec(db->conn, "PRAGMA writable_schema=RESET", 0, 0, 0);
+  db->trusted--;
+}
+
 /* Is it a statement that may run on the calling thread? It is prepared for
 ** that, with the same rule for misses as its run: inline_mode is set. */
 int pw_op_may_inline(pw_op *op) {
   pw_stmt *stmt = op->items[0].stmt;
   op->db->denied[0] = 0;
-  if (pw_stmt_prepare(stmt) != SQLITE_OK) return !op->db->missed;
-  return stmt->readonly && !stmt->cursor;
+  op->db->read_statistics = 0;
+  if (pw_stmt_prepare(stmt) != SQLITE_OK && !op->db->missed) return 1; /* to say what is wrong */
+  note_suspect_schema(op->db);
+  return !op->db->missed && stmt->readonly && !stmt->cursor;
 }
 
 /* Runs the operation on this thread, which owns the database. */
@@ -432,7 +453,9 @@ void pw_op_run(pw_op *op) {
   if (!db->inline_mode) {
     db->until_ns = op->timeout_ms ? began + op->timeout_ms * 1000000 : 0;
     pw_stmt_collect(db);
+    db->read_statistics = 0;
     recover(op);
+    reset_suspect_schema(db);
   }
   if (!op->failed) {
     if (pw_job_of(op)->reset_only) {
@@ -446,5 +469,6 @@ void pw_op_run(pw_op *op) {
   op->epoch = db->epoch;
   db->until_ns = 0;
   if (op->autocommit) pw_commit_discard(db);
+  note_suspect_schema(db);
   if (!db->missed) measure(op, began);
 }

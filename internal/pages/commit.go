@@ -35,7 +35,7 @@ func (f *File) Commit(b Batch) {
 // flush writes what is pending, one commit at a time, and ends when nothing is left.
 func (f *File) flush() {
 	f.mu.Lock()
-	for f.failed == nil && len(f.pending.batches) > 0 {
+	for len(f.pending.batches) > 0 {
 		batches, stored := f.pending.batches, f.stored
 		generation, seq := f.generation, f.seq
 		f.mu.Unlock()

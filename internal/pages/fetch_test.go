@@ -126,6 +126,25 @@ func TestI4FetchNeverBringsBackWhatABatchReplaced(t *testing.T) {
 	}
 }
 
+// A page that two batches wrote stays theirs until the second is durable.
+func TestI4FetchMindsTheLastOfTwoBatches(t *testing.T) {
+	g := &gate{}
+	db := scanned(t, g)
+	hold := make(chan struct{})
+	g.onCommit = func(context.Context, *protocol.Commit, int) error { hold <- struct{}{}; <-hold; return nil }
+	db.commit(10*pageSize, map[uint32][]byte{6: leafPage(2)})
+	<-hold // the first is on its way
+	db.commit(10*pageSize, map[uint32][]byte{6: leafPage(3)})
+	hold <- struct{}{}
+	<-hold // it is durable, and the second on its way
+	require.EqualValues(t, 1, db.f.Metrics().Batches)
+	require.Equal(t, leafPage(1), db.read(5))
+	hold <- struct{}{}
+	require.NoError(t, db.f.Flush(context.Background()))
+	require.Equal(t, leafPage(3), db.read(6))
+	db.close()
+}
+
 // What a batch cuts off is not staged either, and a fetch for it answers zeros.
 func TestFetchStopsAtTheEndOfTheFile(t *testing.T) {
 	g := &gate{}
@@ -168,10 +187,11 @@ func TestFetchAnswersFromPendingBatches(t *testing.T) {
 	db := scanned(t, g)
 	hold := make(chan struct{})
 	g.onCommit = func(context.Context, *protocol.Commit, int) error { <-hold; return nil }
+	db.commit(10*pageSize, map[uint32][]byte{5: leafPage(6), 7: leafPage(6)})
 	db.commit(6*pageSize, map[uint32][]byte{5: leafPage(7)})
 	db.commit(10*pageSize, map[uint32][]byte{9: leafPage(8)})
 	before := db.f.Metrics().Fetches
-	for index, want := range map[uint32][]byte{5: leafPage(7), 6: filled(0), 9: leafPage(8), 10: filled(0)} {
+	for index, want := range map[uint32][]byte{5: leafPage(7), 6: filled(0), 7: filled(0), 9: leafPage(8), 10: filled(0)} {
 		require.NoError(t, db.f.Fetch(context.Background(), protocol.FileMain, index))
 		require.Equal(t, want, db.staged[index])
 	}

@@ -3,6 +3,7 @@ package channel
 import (
 	"bytes"
 	"fmt"
+	"reflect"
 	"slices"
 	"time"
 
@@ -286,6 +287,8 @@ func (k *conn) answer(r *protocol.RawResponse) error {
 	// Decoding copies up to a frame: not under the lock. Nobody but the caller looks at the result, and only after the
 	// call is over.
 	if r.Error == nil {
+		// An earlier connection may have broken in the middle of an answer: nothing of that may shine through.
+		reflect.ValueOf(cl.result).Elem().SetZero()
 		err := protocol.DecodeBody(r.Result, cl.result)
 		if err == nil && cl.check != nil {
 			err = cl.check()

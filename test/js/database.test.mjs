@@ -29,7 +29,10 @@ test("the same synchronously", async (t) => {
   assert.deepEqual(db.allSync("SELECT v FROM t"), [{ v: "a" }, { v: "b" }, { v: "c" }]);
   assert.deepEqual(db.querySync("SELECT count(*) AS n FROM t"), [{ n: 3 }]);
   assert.deepEqual(db.executeSync("DELETE FROM t WHERE id > 1"), { changes: 2, lastInsertRowid: 3 });
-  assert.deepEqual([...db.iterateSync(numbers, [5])].map((row) => row.i), [1, 2, 3, 4, 5]);
+  assert.deepEqual(
+    [...db.iterateSync(numbers, [5])].map((row) => row.i),
+    [1, 2, 3, 4, 5],
+  );
   const [first, second] = db.batchSync([["INSERT INTO t (v) VALUES (?)", ["x"]], "SELECT v FROM t WHERE id = 1"]);
   assert.equal(first.changes, 1);
   assert.deepEqual(second.rows, [{ v: "a" }]);
@@ -79,7 +82,10 @@ test("prepared statements, and a schema that changes under them", async (t) => {
   assert.deepEqual(await all.get([1]), { id: 1, v: "a" });
   await db.exec("ALTER TABLE t ADD COLUMN more DEFAULT 5");
   assert.deepEqual(all.getSync([1]), { id: 1, v: "a", more: 5 });
-  assert.deepEqual(await Promise.all([all.all([1]), all.all([2])]), [[{ id: 1, v: "a", more: 5 }], [{ id: 2, v: "b", more: 5 }]]);
+  assert.deepEqual(await Promise.all([all.all([1]), all.all([2])]), [
+    [{ id: 1, v: "a", more: 5 }],
+    [{ id: 2, v: "b", more: 5 }],
+  ]);
   all.close();
   await assert.rejects(all.get([1]), { code: "closed" });
 });
@@ -100,26 +106,41 @@ test("iterate streams in chunks, ends early, and goes on beside other calls", as
   await db.exec("DROP TABLE t"); // a cursor left open would lock it
   const rows = db.iterate(numbers, [100]);
   const got = await Promise.all(Array.from({ length: 101 }, () => rows.next()));
-  assert.deepEqual(got.map((r) => r.value?.i), [...Array.from({ length: 100 }, (_, i) => i + 1), undefined]);
+  assert.deepEqual(
+    got.map((r) => r.value?.i),
+    [...Array.from({ length: 100 }, (_, i) => i + 1), undefined],
+  );
   await assert.rejects(db.iterate("SELECT * FROM missing").next(), { code: "SQLITE_ERROR" });
 });
 
 test("a batch is atomic and says which statement failed", async (t) => {
   const db = await s.open(t);
   await db.exec(table);
-  const results = await db.batch([["INSERT INTO t (v) VALUES (?)", ["a"]], "SELECT v, \u20ac FROM (SELECT 'x' AS v, 'wide \u4e2d' AS \u20ac)"]);
+  const results = await db.batch([
+    ["INSERT INTO t (v) VALUES (?)", ["a"]],
+    "SELECT v, \u20ac FROM (SELECT 'x' AS v, 'wide \u4e2d' AS \u20ac)",
+  ]);
   assert.deepEqual(results, [
     { changes: 1, lastInsertRowid: 1 },
     { changes: 0, lastInsertRowid: 1, rows: [{ v: "x", "\u20ac": "wide \u4e2d" }] },
   ]);
-  await assert.rejects(db.batch([["INSERT INTO t (v) VALUES (?)", ["b"]], ["INSERT INTO t (v) VALUES (?)", ["a"]]]), {
-    code: "SQLITE_CONSTRAINT_UNIQUE",
-    message: /statement 2/,
-  });
+  await assert.rejects(
+    db.batch([
+      ["INSERT INTO t (v) VALUES (?)", ["b"]],
+      ["INSERT INTO t (v) VALUES (?)", ["a"]],
+    ]),
+    {
+      code: "SQLITE_CONSTRAINT_UNIQUE",
+      message: /statement 2/,
+    },
+  );
   assert.deepEqual(await db.all("SELECT v FROM t"), [{ v: "a" }]);
   assert.deepEqual(await db.batch([]), []);
   const many = await db.batch(Array.from({ length: 300 }, (_, i) => `INSERT INTO t (v) VALUES ('n${i}') RETURNING v`));
-  assert.deepEqual(many.map((r) => r.rows[0].v), Array.from({ length: 300 }, (_, i) => `n${i}`));
+  assert.deepEqual(
+    many.map((r) => r.rows[0].v),
+    Array.from({ length: 300 }, (_, i) => `n${i}`),
+  );
 });
 
 test("errors carry SQLite's codes, the place and the text", async (t) => {
@@ -189,7 +210,10 @@ test("calls after close", async (t) => {
   await assert.rejects(db.get("SELECT 1"), closed);
   await assert.rejects(db.exec("SELECT 1"), closed);
   await assert.rejects(db.batch(["SELECT 1"]), closed);
-  await assert.rejects(db.transaction(() => {}), closed);
+  await assert.rejects(
+    db.transaction(() => {}),
+    closed,
+  );
   await assert.rejects(stmt.get(), closed);
   assert.throws(() => db.getSync("SELECT 1"), closed);
   assert.throws(() => db.prepare("SELECT 1"), closed);

@@ -11,7 +11,12 @@ test("put, get, list, delete", async () => {
   const kv = s.channel.kv("kv-1");
   await assert.rejects(kv.get("a"), { code: "actor_not_open" });
   await kv.open();
-  await kv.put([["a", "1"], [new Uint8Array([0, 255]), new Uint8Array(0)], ["b", "2"], ["c", "3"]]);
+  await kv.put([
+    ["a", "1"],
+    [new Uint8Array([0, 255]), new Uint8Array(0)],
+    ["b", "2"],
+    ["c", "3"],
+  ]);
   assert.deepEqual(await kv.get("a"), bytes("1"));
   assert.deepEqual(await kv.get(["b", "none", new Uint8Array([0, 255])]), [bytes("2"), undefined, new Uint8Array(0)]);
   assert.deepEqual(await kv.list({ prefix: "b" }), { entries: [[bytes("b"), bytes("2")]], more: false });
@@ -21,7 +26,10 @@ test("put, get, list, delete", async () => {
   });
   await kv.delete("a");
   await kv.deleteRange("b", "c");
-  assert.deepEqual((await kv.list()).entries, [[new Uint8Array([0, 255]), new Uint8Array(0)], [bytes("c"), bytes("3")]]);
+  assert.deepEqual((await kv.list()).entries, [
+    [new Uint8Array([0, 255]), new Uint8Array(0)],
+    [bytes("c"), bytes("3")],
+  ]);
   await assert.rejects(kv.put([[new Uint8Array(3000), "x"]]), { code: "key_too_large" });
   await assert.rejects(kv.put([[1, "x"]]), TypeError);
   await kv.close();

@@ -62,7 +62,10 @@ test("connecting can be aborted", async () => {
   // The connection may have stood already.
   if (result instanceof Error) assert.deepEqual([result.code, result.cause], ["aborted", reason]);
   else await result.close();
-  await assert.rejects(connect({ url: s.server.url, signal: AbortSignal.abort(reason) }), { code: "aborted", cause: reason });
+  await assert.rejects(connect({ url: s.server.url, signal: AbortSignal.abort(reason) }), {
+    code: "aborted",
+    cause: reason,
+  });
 });
 
 const inWorker = `

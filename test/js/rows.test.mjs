@@ -64,7 +64,10 @@ test("every type, with its neighbours unharmed", () => {
   assert.deepEqual(rows, [row.map(([, value]) => value), row.map(([, value]) => value)]);
   assert.ok(Object.is(rows[1][5], -0));
   const objects = decode(names, [row, row]);
-  assert.deepEqual(Object.values(objects[1]), row.map(([, value]) => value));
+  assert.deepEqual(
+    Object.values(objects[1]),
+    row.map(([, value]) => value),
+  );
 });
 
 test("a blob has memory of its own", () => {

@@ -122,7 +122,10 @@ test("a transaction that SQLite rolled back takes no more statements", async (t)
         tx.run("INSERT OR ROLLBACK INTO t (v) VALUES (1)"),
         tx.run("INSERT INTO t (v) VALUES (3)"), // on its way already when the one before fails
       ]);
-      assert.deepEqual(results.map((r) => r.reason?.code), [undefined, "SQLITE_CONSTRAINT_UNIQUE", "transaction_lost"]);
+      assert.deepEqual(
+        results.map((r) => r.reason?.code),
+        [undefined, "SQLITE_CONSTRAINT_UNIQUE", "transaction_lost"],
+      );
     }),
     { code: "transaction_lost" },
   );
@@ -142,7 +145,10 @@ test("the tx object is dead afterwards", async (t) => {
   });
   const ended = { name: "PagewireError", code: "transaction_closed" };
   await assert.rejects(dead.run("SELECT 1"), ended);
-  await assert.rejects(dead.transaction(() => {}), ended);
+  await assert.rejects(
+    dead.transaction(() => {}),
+    ended,
+  );
   await assert.rejects(stmt.get(), ended);
   assert.throws(() => dead.getSync("SELECT 1"), ended);
   for (let i = 1; i < 32; i++) await rows.next(); // fetched before the end
@@ -155,7 +161,10 @@ test("a call on the database inside its own transaction is refused, not stuck", 
     await tx.run("INSERT INTO t (v) VALUES (1)");
     const deadlock = { code: "transaction_deadlock" };
     await assert.rejects(db.run("INSERT INTO t (v) VALUES (2)"), deadlock);
-    await assert.rejects(db.transaction(() => {}), deadlock);
+    await assert.rejects(
+      db.transaction(() => {}),
+      deadlock,
+    );
     await tx.transaction(async (inner) => {
       await assert.rejects(tx.run("SELECT 1"), deadlock);
       await assert.rejects(db.get("SELECT 1"), deadlock);
@@ -169,13 +178,19 @@ test("waiting for a transaction ends with a timeout or an abort", async (t) => {
   const db = await open(t);
   let end;
   const endless = db.transaction(() => new Promise((resolve) => (end = resolve)));
-  await assert.rejects(db.get("SELECT 1", [], { timeout: 10 }), { code: "timeout", message: /waited 10 ms for the transaction/ });
+  await assert.rejects(db.get("SELECT 1", [], { timeout: 10 }), {
+    code: "timeout",
+    message: /waited 10 ms for the transaction/,
+  });
   const controller = new AbortController();
   const aborted = db.get("SELECT 1", [], { signal: controller.signal });
   controller.abort(new Error("enough"));
   await assert.rejects(aborted, { code: "aborted" });
   const closing = db.close();
-  await assert.rejects(db.transaction(() => {}, { timeout: 10 }), { code: "timeout" });
+  await assert.rejects(
+    db.transaction(() => {}, { timeout: 10 }),
+    { code: "timeout" },
+  );
   end();
   await endless;
   await closing;
@@ -183,9 +198,9 @@ test("waiting for a transaction ends with a timeout or an abort", async (t) => {
 
 test("transactionSync refuses an async function", async (t) => {
   const db = await open(t);
-  assert.throws(
-    () => db.transactionSync(async (tx) => tx.runSync("INSERT INTO t (v) VALUES (1)")),
-    { name: "TypeError", message: /use transaction\(\)/ },
-  );
+  assert.throws(() => db.transactionSync(async (tx) => tx.runSync("INSERT INTO t (v) VALUES (1)")), {
+    name: "TypeError",
+    message: /use transaction\(\)/,
+  });
   assert.equal(await count(db), 0);
 });

@@ -85,7 +85,10 @@ for (const [signal, code] of [
   ["SIGINT", 130],
   ["SIGTERM", 143],
 ] as const) {
-  process.once(signal, () => void end().finally(() => process.exit(code)));
+  process.once(signal, () => {
+    console.log("\n  Interrupted: the server is stopped and its data removed.");
+    void end().finally(() => process.exit(code));
+  });
 }
 try {
   await demo(server.url, token);

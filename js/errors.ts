@@ -55,10 +55,13 @@ function charOffset(sql: string, bytes: number): number {
   return Buffer.from(sql, "utf8").subarray(0, bytes).toString("utf8").length;
 }
 
-/** The error of a refused call of the Go side: JSON {code, message}. */
+/** The error of a refused call of the Go side: JSON {code, message, sqlite}. */
 export function replyError(json: string, signal?: AbortSignal): PagewireError {
-  const { code, message } = JSON.parse(json) as { code: string; message: string };
-  return new PagewireError(code, message, { cause: code === "aborted" ? signal?.reason : undefined });
+  const { code, message, sqlite } = JSON.parse(json) as { code: string; message: string; sqlite?: number };
+  return new PagewireError(code || sqliteCodeName(sqlite ?? 1), message, {
+    sqliteCode: sqlite || undefined,
+    cause: code === "aborted" ? signal?.reason : undefined,
+  });
 }
 
 /** The error of a call whose signal had been aborted before it began. */

@@ -33,7 +33,7 @@ export abstract class Runner {
   ended: PagewireError | undefined;
 
   /** @internal */
-  constructor(readonly core: Core) {}
+  constructor(/** @internal */ readonly core: Core) {}
 
   /** @internal Throws if this is over. */
   check(): void {

@@ -2,12 +2,8 @@ package server
 
 import (
 	"context"
-	"errors"
 	"sync"
 )
-
-// errHeld is returned when another session holds an actor, or is about to.
-var errHeld = errors.New("held by another session")
 
 // holds knows which session of this server uses which actor. It serves politeness (the open modes fail and wait) and
 // tells the evicted; who may write is decided by the generation in the store alone (I1, I8).
@@ -31,7 +27,7 @@ type opener struct {
 }
 
 // enter waits for the turn to open an actor. If evict is not set, the turn comes only when nobody holds the actor; and
-// if wait is not set either, anything to wait for is errHeld. Otherwise the wait ends with ctx, whose cause is returned.
+// if wait is not set either, anything to wait for, another opener included, is errLocked. Otherwise the wait ends with ctx, whose cause is returned.
 // Who has the turn must call done.
 func (h *holds) enter(ctx context.Context, name string, evict, wait bool) error {
 	h.mu.Lock()
@@ -42,7 +38,7 @@ func (h *holds) enter(ctx context.Context, name string, evict, wait bool) error 
 	}
 	if !evict && !wait && (l.turn || l.holder != nil || len(l.queue) > 0) {
 		h.mu.Unlock()
-		return errHeld
+		return errLocked
 	}
 	o := &opener{evict: evict, granted: make(chan struct{})}
 	l.queue = append(l.queue, o)

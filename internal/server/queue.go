@@ -21,8 +21,9 @@ type queue struct {
 	name  string // in the store
 
 	items   []item
-	active  bool // its goroutine runs
-	pending uint64
+	active  bool                 // its goroutine runs
+	pending uint64               // requests without an answer
+	opens   uint64               // of those: opens
 	staged  map[uint64]*stageSet // by the id of the commit to come
 	session *session             // nil until opened, or when closed
 }
@@ -89,6 +90,9 @@ func (c *conn) enqueue(r *protocol.RawRequest, size uint64) *protocol.Error {
 	c.queues[r.Actor] = q
 	c.held += size
 	q.pending++
+	if r.Op == protocol.OpOpen {
+		q.opens++
+	}
 	q.items = append(q.items, item{r, staged, size})
 	if !q.active {
 		q.active = true
@@ -117,12 +121,16 @@ func (c *conn) makeRoom() *protocol.Error {
 	if uint64(len(c.queues)) < limit {
 		return nil
 	}
+	used := uint64(0)
 	for actor, q := range c.queues {
-		if !q.active && q.session.isLost() {
+		switch {
+		case q.opens > 0 || q.session != nil && !q.session.isLost():
+			used++
+		case !q.active:
 			c.forget(actor, q)
 		}
 	}
-	if uint64(len(c.queues)) < limit {
+	if used < limit {
 		return nil
 	}
 	return protocol.Errorf(protocol.CodeTooManyActors, "the connection has %d actors open, the limit: close some", limit)
@@ -256,6 +264,7 @@ func (q *queue) execute(it item) (result any, err error) {
 	}()
 	ctx := q.conn.ctx
 	if it.Op == protocol.OpOpen {
+		defer q.opened()
 		return q.open(ctx, it)
 	}
 	s := q.session
@@ -284,6 +293,13 @@ func (q *queue) execute(it item) (result any, err error) {
 	default:
 		return q.commit(ctx, s, it)
 	}
+}
+
+// opened says that an open is done, before its client hears of it.
+func (q *queue) opened() {
+	q.conn.mu.Lock()
+	q.opens--
+	q.conn.mu.Unlock()
 }
 
 // setSession replaces the queue's session.

@@ -152,8 +152,13 @@ func goCall(id C.uint64_t, method, text *C.char, nText C.size_t, bin *C.uint8_t,
 	name := C.GoString(method)
 	request := C.GoBytes(unsafe.Pointer(text), C.int(nText))
 	attached := C.GoBytes(unsafe.Pointer(bin), C.int(nBin))
+	run, err := e.start(name, request, attached)
 	go func() {
-		result, out, err := e.call(name, request, attached)
+		var result any
+		var out []byte
+		if err == nil {
+			result, out, err = run()
+		}
 		if err == nil {
 			text, marshalErr := json.Marshal(result)
 			if err = marshalErr; err == nil {

@@ -45,36 +45,39 @@ func decode[T any](request []byte) (T, error) {
 	return r, nil
 }
 
-// call runs a method to its end.
-func (e *env) call(name string, request, attached []byte) (any, []byte, error) {
+// start makes a call known, so that a cancel that comes after it finds it, and returns what runs it to its end.
+func (e *env) start(name string, request, attached []byte) (func() (any, []byte, error), error) {
 	if e == nil {
-		return nil, nil, channel.ErrClosed
+		return nil, channel.ErrClosed
 	}
 	run, ok := methods[name]
 	if !ok {
-		return nil, nil, badRequest("there is no method %q", name)
+		return nil, badRequest("there is no method %q", name)
 	}
 	in, err := unpack(attached)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	common, err := decode[struct {
 		CallID uint64 `json:"callId"`
 	}](request)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
 	c := &call{cancel: cancel}
 	if !e.begin(common.CallID, c) {
-		return nil, nil, channel.ErrClosed
+		cancel()
+		return nil, channel.ErrClosed
 	}
-	result, out, err := run(ctx, e, request, in)
-	if code := e.end(common.CallID, c); err != nil && code != "" {
-		err = &protocol.Error{Code: protocol.Code(code), Message: "the call was cancelled"}
-	}
-	return result, pack(out), err
+	return func() (any, []byte, error) {
+		defer cancel()
+		result, out, err := run(ctx, e, request, in)
+		if code := e.end(common.CallID, c); err != nil && code != "" {
+			err = &protocol.Error{Code: protocol.Code(code), Message: "the call was cancelled"}
+		}
+		return result, pack(out), err
+	}, nil
 }
 
 func (e *env) begin(id uint64, c *call) bool {

@@ -8,6 +8,7 @@ import "C"
 
 import (
 	"context"
+	"errors"
 	"runtime/cgo"
 	"time"
 	"unsafe"
@@ -19,9 +20,17 @@ import (
 
 func database(handle C.uintptr_t) *DB { return cgo.Handle(handle).Value().(*DB) }
 
+// codeOf returns the stable code of an error of internal/pages or internal/channel.
+func codeOf(err error) string {
+	if errors.Is(err, pages.ErrClosed) {
+		return "closed"
+	}
+	return channel.Code(err)
+}
+
 // setError hands an error to C, with its stable code.
 func setError(to *C.pw_error, err error) {
-	code, message := C.CString(channel.Code(err)), C.CString(err.Error())
+	code, message := C.CString(codeOf(err)), C.CString(err.Error())
 	C.pw_error_set(to, code, 0, message)
 	C.free(unsafe.Pointer(code))
 	C.free(unsafe.Pointer(message))
@@ -104,7 +113,7 @@ func (s sink) Committed(token uint64) { C.pw_db_committed(s.db.c, C.uint64_t(tok
 
 // Failed implements pages.Sink.
 func (s sink) Failed(token uint64, err error) {
-	code, message := C.CString(channel.Code(err)), C.CString(err.Error())
+	code, message := C.CString(codeOf(err)), C.CString(err.Error())
 	C.pw_db_failed(s.db.c, C.uint64_t(token), code, message)
 	C.free(unsafe.Pointer(code))
 	C.free(unsafe.Pointer(message))

@@ -71,16 +71,22 @@ static int fill_batch(pw_db *db, pw_batch *batch) {
   return SQLITE_OK;
 }
 
-/* What is cut off must not come back from staging when the file grows again. */
-static void drop_staged_past(pw_db *db, uint64_t size) {
+/* What is cut off must not come back, neither from staging nor from an earlier
+** transaction, when the file grows again: Go knows that it reads as zeros. The
+** caller holds db->mu. */
+static void drop_past(pw_db *db, uint64_t size) {
   pw_page *page, *newer;
+
   for (page = db->staged.oldest; page; page = newer) {
     newer = page->newer;
-    if (page->key >> 32 == PW_MAIN && (page->key & 0xFFFFFFFF) * PW_PAGE >= size) {
-      pw_pagemap_take(&db->staged, page);
-      if (!page->asked) db->metrics.vfs_wasted++;
-      sqlite3_free(page);
-    }
+    if (page->key >> 32 != PW_MAIN || (page->key & 0xFFFFFFFF) * PW_PAGE < size) continue;
+    pw_pagemap_take(&db->staged, page);
+    if (!page->asked) db->metrics.vfs_wasted++;
+    sqlite3_free(page);
+  }
+  for (page = db->pending.oldest; page; page = newer) {
+    newer = page->newer;
+    if ((page->key & 0xFFFFFFFF) * PW_PAGE >= size) pw_pagemap_take(&db->pending, page);
   }
 }
 
@@ -101,7 +107,7 @@ int pw_commit_hand_over(pw_db *db, int drop_journal) {
 
   pthread_mutex_lock(&db->mu);
   rc = fill_batch(db, batch);
-  if (db->size < db->committed_size) drop_staged_past(db, db->size);
+  if (db->size < db->committed_size) drop_past(db, db->size);
   batch->token = ++db->handed;
   *db->batches_tail = batch;
   db->batches_tail = &batch->next;

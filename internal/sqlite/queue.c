@@ -9,7 +9,8 @@
 #include <stdio.h>
 #include "internal.h"
 
-#define RUN_LIMIT 64 /* operations before a worker turns to other databases */
+#define RUN_LIMIT 64        /* operations before a worker turns to other databases */
+#define PENDING_PAGES 16384 /* unacknowledged ones (64 MiB) at which a worker waits */
 
 static void append(pw_op ***tail, pw_op *op) {
   op->next = 0;
@@ -103,6 +104,14 @@ void pw_op_submit(pw_op *op, pw_done_fn done, void *ctx) {
   if (refused) finish(job);
 }
 
+/* Handing over outruns a slow server: the next operation waits, so that memory
+** stays bounded. The caller holds db->mu. */
+static void wait_for_room(pw_db *db) {
+  while (db->pending.npage > PENDING_PAGES && db->handed != db->acked && !db->failed) {
+    pthread_cond_wait(&db->changed, &db->mu);
+  }
+}
+
 /* A worker: runs what is queued, for a while. */
 void pw_queue_run(pw_db *db) {
   int n;
@@ -116,6 +125,7 @@ void pw_queue_run(pw_db *db) {
     pthread_mutex_lock(&db->mu);
     end(db);
   }
+  wait_for_room(db);
   for (n = 0; n < RUN_LIMIT && !db->busy && db->queue; n++) {
     pw_op *op = db->queue;
     take(&db->queue, &db->queue_tail, op);
@@ -131,6 +141,7 @@ void pw_queue_run(pw_db *db) {
     } else {
       append(&db->gated_tail, op);
     }
+    wait_for_room(db);
   }
   pw_queue_schedule(db);
   pthread_mutex_unlock(&db->mu);

@@ -12,6 +12,12 @@ import (
 	"github.com/pagewire/pagewire/internal/server"
 )
 
+// waitPending waits until n calls are under way.
+func waitPending(t *testing.T, c *channel.Channel, n uint64) {
+	t.Helper()
+	require.Eventually(t, func() bool { return c.Metrics().Pending >= n }, patience, time.Millisecond)
+}
+
 // Close works in every state, ends every call and leaves no goroutine behind.
 func TestCloseInEveryState(t *testing.T) {
 	for _, test := range []struct {
@@ -33,9 +39,7 @@ func TestCloseInEveryState(t *testing.T) {
 			events.next(t, channel.Disconnect)
 			go func() { _, err := commitPages(context.Background(), a, 1, 1, 1); done <- err }()
 			go func() { _, _, err := c.Open(context.Background(), "b", protocol.Open{}, nil); done <- err }()
-			for c.Metrics().Pending < 2 {
-				time.Sleep(time.Millisecond)
-			}
+			waitPending(t, c, 2)
 			return 2
 		}, true},
 		{"while the server hangs", func(t *testing.T, c *channel.Channel, _ *eventLog, _ *proxy, w *watched, done chan error) int {
@@ -45,9 +49,7 @@ func TestCloseInEveryState(t *testing.T) {
 			go func() { _, err := commitPages(context.Background(), a, 1, 1, 1); done <- err }()
 			receive(t, w.entered, "the commit to reach the store")
 			go func() { _, err := a.Get(context.Background(), &protocol.Get{}); done <- err }()
-			for c.Metrics().Pending < 2 {
-				time.Sleep(time.Millisecond)
-			}
+			waitPending(t, c, 2)
 			return 2
 		}, false},
 		{"while stages are stuck", func(t *testing.T, c *channel.Channel, _ *eventLog, p *proxy, _ *watched, done chan error) int {
@@ -60,14 +62,12 @@ func TestCloseInEveryState(t *testing.T) {
 		{"while an open waits", func(t *testing.T, c *channel.Channel, _ *eventLog, p *proxy, _ *watched, done chan error) int {
 			other, _ := dial(t, p.addr())
 			open(t, other, "a")
-			t.Cleanup(func() { closeSoon(t, other) })
+			t.Cleanup(func() { closeSoon(other) })
 			go func() {
 				_, _, err := c.Open(context.Background(), "a", protocol.Open{Mode: protocol.ModeWait}, nil)
 				done <- err
 			}()
-			for c.Metrics().Pending < 1 {
-				time.Sleep(time.Millisecond)
-			}
+			waitPending(t, c, 1)
 			return 1
 		}, true},
 	} {

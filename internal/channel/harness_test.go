@@ -90,7 +90,7 @@ func startServer(t *testing.T, cfg server.Config) (*server.Server, string) {
 	return s, h.Listener.Addr().String()
 }
 
-// log keeps the events of a channel.
+// eventLog keeps the events of a channel.
 type eventLog struct{ c chan channel.Event }
 
 func (l *eventLog) next(t *testing.T, kind channel.EventKind) channel.Event {
@@ -120,11 +120,12 @@ func dial(t *testing.T, addr string, change ...func(*channel.Config)) (*channel.
 	}
 	c, err := channel.Dial(t.Context(), cfg)
 	require.NoError(t, err)
-	t.Cleanup(func() { closeSoon(t, c) })
+	t.Cleanup(func() { closeSoon(c) })
 	return c, log
 }
 
-func closeSoon(t *testing.T, c *channel.Channel) {
+// closeSoon closes a channel without waiting long for its actors.
+func closeSoon(c *channel.Channel) {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	_ = c.Close(ctx)

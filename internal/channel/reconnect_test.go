@@ -139,10 +139,10 @@ func TestDeadPeerIsNoticed(t *testing.T) {
 
 // Pings are answered, so an idle connection stays.
 func TestIdleConnectionStays(t *testing.T) {
-	_, addr := startServer(t, server.Config{Store: newStore(t), PingInterval: 20 * time.Millisecond, PingTimeout: 60 * time.Millisecond})
+	_, addr := startServer(t, server.Config{Store: newStore(t), PingInterval: 200 * time.Millisecond, PingTimeout: 400 * time.Millisecond})
 	c, _ := dial(t, addr)
 	before := c.Metrics()
-	require.Eventually(t, func() bool { return c.Metrics().BytesReceived > before.BytesReceived+200 }, patience, 5*time.Millisecond)
+	require.Eventually(t, func() bool { return c.Metrics().BytesReceived > before.BytesReceived+40 }, patience, 5*time.Millisecond)
 	require.Zero(t, c.Metrics().Reconnects)
 }
 

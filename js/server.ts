@@ -36,6 +36,13 @@ export interface RunningServer extends AsyncDisposable {
 const ready = /^pagewire: listening on (ws\S+)$/m;
 const keptOutput = 16 * 1024;
 
+// The server's own settings come from the options alone. Arguments are seen by every user of the machine,
+// so the token goes through the child's environment.
+function environment(token: string | undefined): NodeJS.ProcessEnv {
+  const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("PAGEWIRE_")));
+  return token === undefined ? env : { ...env, PAGEWIRE_TOKEN: token };
+}
+
 /** The end of what the server wrote, for error messages. */
 class Output {
   text = "";
@@ -61,8 +68,7 @@ export async function startServer(options: ServerOptions = {}): Promise<RunningS
     "--exit-with-stdin",
     ...(options.args ?? []),
   ];
-  // Arguments are seen by every user of the machine, so the token goes through the child's environment.
-  const env = options.token === undefined ? process.env : { ...process.env, PAGEWIRE_TOKENS: options.token };
+  const env = environment(options.token);
   const child = spawn(command, args, { stdio: ["pipe", "pipe", "pipe"], env });
   const exited = new Promise<void>((resolve) => child.once("close", () => resolve()));
   try {

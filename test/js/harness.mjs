@@ -8,7 +8,7 @@ import { startServer } from "pagewire/server";
 export function serve(options = {}) {
   const running = { server: undefined, channel: undefined, actors: 0 };
   before(async () => {
-    running.server = await startServer({ command: process.env.PAGEWIRE_TEST_COMMAND, ...options });
+    running.server = await startServer(options);
     running.channel = await connect({ url: running.server.url, token: options.token });
   });
   after(async () => {

@@ -4,7 +4,10 @@ import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { existsSync } from "node:fs";
+import { mkdtemp, rm } from "node:fs/promises";
 import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import test from "node:test";
 import { Worker } from "node:worker_threads";
 import { connect } from "pagewire";
@@ -118,14 +121,40 @@ test("open modes fail and wait", async (t) => {
   t.after(() => other.close());
   await assert.rejects(other.open(db.actor), { code: "actor_locked" });
   await assert.rejects(other.open(db.actor, { mode: "wait", waitMs: 20 }), { code: "actor_locked" });
-  await assert.rejects(other.open(db.actor, { mode: "wait", waitMs: 60_000, timeout: 20 }), { code: "timeout" });
   const waiting = other.open(db.actor, { mode: "wait", waitMs: 60_000 });
   await db.close();
   await (await waiting).close();
+  // A wait that is given up does not take the actor when its turn comes.
+  const again = await s.channel.open(db.actor);
+  await assert.rejects(other.open(db.actor, { mode: "wait", waitMs: 60_000, timeout: 20 }), { code: "timeout" });
+  await again.close();
+  await (await s.channel.open(db.actor, { mode: "wait" })).close();
+});
+
+test("a server that comes back is reconnected to, and the database goes on (I4)", async (t) => {
+  const dataDir = await mkdtemp(join(tmpdir(), "pagewire-test-"));
+  t.after(() => rm(dataDir, { recursive: true }));
+  const first = await startServer({ dataDir });
+  const channel = await connect({ url: first.url, backoff: { min: 5, max: 20 } });
+  const db = await channel.open("a");
+  await db.exec("CREATE TABLE t (v)");
+  const events = [];
+  channel.on("disconnect", () => events.push("disconnect"));
+  const back = once(channel, "reconnect");
+  await first.stop();
+  const written = db.run("INSERT INTO t VALUES (1)"); // nobody is there to take it yet
+  const second = await startServer({ dataDir, port: Number(new URL(first.url).port) });
+  const [{ attempt }] = await back;
+  assert.ok(attempt >= 1);
+  assert.deepEqual(events, ["disconnect"]);
+  assert.equal((await written).changes, 1);
+  assert.deepEqual(await db.all("SELECT v FROM t"), [{ v: 1 }]);
+  await channel.close();
+  await second.stop();
 });
 
 test("a server that ends is told of by disconnect, and stop() removes its directory", async () => {
-  const server = await startServer({ command: process.env.PAGEWIRE_TEST_COMMAND });
+  const server = await startServer();
   const channel = await connect({ url: server.url });
   const disconnected = once(channel, "disconnect");
   await server.stop();

@@ -58,7 +58,8 @@ function charOffset(sql: string, bytes: number): number {
 /** The error of a refused call of the Go side: JSON {code, message, sqlite}. */
 export function replyError(json: string, signal?: AbortSignal): PagewireError {
   const { code, message, sqlite } = JSON.parse(json) as { code: string; message: string; sqlite?: number };
-  return new PagewireError(code || sqliteCodeName(sqlite ?? 1), message, {
+  const text = message.startsWith(`${code}: `) ? message.slice(code.length + 2) : message;
+  return new PagewireError(code || sqliteCodeName(sqlite ?? 1), text, {
     sqliteCode: sqlite || undefined,
     cause: code === "aborted" ? signal?.reason : undefined,
   });

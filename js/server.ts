@@ -15,7 +15,7 @@ export interface ServerOptions {
   token?: string | undefined;
   /** The port on 127.0.0.1; any free one unless told otherwise. */
   port?: number | undefined;
-  /** More arguments for `pagewire serve`. */
+  /** More arguments for `pagewire serve`; they win, such as --drain-grace, which is short unless told otherwise. */
   args?: readonly string[] | undefined;
   /** The `pagewire` program, if it is not the one that came with the package. */
   command?: string | undefined;
@@ -65,6 +65,7 @@ export async function startServer(options: ServerOptions = {}): Promise<RunningS
     "serve",
     ...["--data", options.dataDir ?? temporary!],
     ...["--listen", `127.0.0.1:${options.port ?? 0}`],
+    ...["--drain-grace", "100ms"],
     "--exit-with-stdin",
     ...(options.args ?? []),
   ];
@@ -76,8 +77,7 @@ export async function startServer(options: ServerOptions = {}): Promise<RunningS
     unrefAll(child);
     const stop = async () => {
       child.ref();
-      child.stdin.end();
-      child.kill("SIGTERM");
+      child.stdin.end(); // which has it drain, on every platform
       await exited;
       await cleanUp();
     };

@@ -40,7 +40,7 @@ test("a program does not end while a call is under way", () => {
   assert.equal(stdout, "done\n");
 });
 
-test("a listener that throws is an uncaught exception, and a rejection of ours is always the caller's", () => {
+test("a rejection that the caller handles is not reported again as unhandled", () => {
   const { status, stderr } = child(`${opening}
     db.run("nonsense").catch(() => {});
     await db.transaction(() => { throw new Error("x"); }).catch(() => {});
@@ -48,6 +48,20 @@ test("a listener that throws is an uncaught exception, and a rejection of ours i
     await channel.close();
     await db.get("SELECT 1").catch((e) => { if (e.code !== "channel_closed") throw e; });`);
   assert.deepEqual([status, stderr], [0, ""]);
+});
+
+test("what a listener throws is an uncaught exception, and the next events are delivered all the same", () => {
+  const { status, stdout, stderr } = child(`${opening}
+    process.on("uncaughtException", (error) => console.log(error.message));
+    channel.on("lockLost", () => { throw new Error("from a listener"); });
+    const other = await connect({ url: process.argv[1], token: "secret-of-this-test" });
+    for (const actor of [db.actor, "second-" + process.pid]) {
+      const mine = actor === db.actor ? db : await channel.open(actor);
+      await other.open(actor, { mode: "takeover" });
+      await mine.close().catch(() => {});
+    }
+    await Promise.all([channel.close(), other.close()]);`);
+  assert.deepEqual([status, stdout, stderr], [0, "from a listener\n".repeat(2), ""]);
 });
 
 test("a wrong token is refused, and never repeated in the error", async () => {

@@ -219,8 +219,9 @@ static int drop_cache(pw_db *db) {
                     0, 0);
   if (rc == SQLITE_OK) {
     db->invalidate = 1;
-    rc = sqlite3_exec(db->conn, "SELECT 1 FROM sqlite_schema LIMIT 1; PRAGMA locking_mode=EXCLUSIVE",
-                      0, 0, 0);
+    rc =
+        sqlite3_exec(db->conn, "SELECT 1 FROM sqlite_schema LIMIT 1; PRAGMA locking_mode=EXCLUSIVE",
+                     0, 0, 0);
     db->invalidate = 0; /* an empty file is not read at all */
   }
   db->trusted--;

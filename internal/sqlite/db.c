@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include "internal.h"
 
-#define STAGED_MAX (4u * 1024 * 1024)
+#define STAGED_MAX     (4u * 1024 * 1024)
 #define PROGRESS_STEPS 1000 /* SQLite instructions between looks at the clock */
 
 static void destroy(pw_db *db) {
@@ -25,13 +25,17 @@ static void destroy(pw_db *db) {
   sqlite3_free(db);
 }
 
-void pw_db_ref(pw_db *db) { atomic_fetch_add(&db->refs, 1); }
+void pw_db_ref(pw_db *db) {
+  atomic_fetch_add(&db->refs, 1);
+}
 
 void pw_db_unref(pw_db *db) {
   if (db && atomic_fetch_sub(&db->refs, 1) == 1) destroy(db);
 }
 
-int pw_db_cancelled(pw_db *db) { return atomic_load(&db->cancelled); }
+int pw_db_cancelled(pw_db *db) {
+  return atomic_load(&db->cancelled);
+}
 
 static int on_progress(void *ctx) {
   pw_db *db = ctx;
@@ -62,7 +66,9 @@ pw_db *pw_db_open(uintptr_t handle, uint64_t size, uint64_t journal_size, uint64
   return db;
 }
 
-static int run(pw_db *db, const char *sql) { return sqlite3_exec(db->conn, sql, 0, 0, 0); }
+static int run(pw_db *db, const char *sql) {
+  return sqlite3_exec(db->conn, sql, 0, 0, 0);
+}
 
 /* The settings that everything else rests on (docs/architecture.md). */
 static int configure(pw_db *db, uint64_t cache_bytes) {
@@ -75,12 +81,11 @@ static int configure(pw_db *db, uint64_t cache_bytes) {
   ** with a journal mode that has journals: the default. */
   if (db->journal_size) rc = run(db, "SELECT 1 FROM sqlite_schema LIMIT 1");
   if (rc == SQLITE_OK) {
-    rc = run(db,
-             "PRAGMA locking_mode=EXCLUSIVE;"
-             "PRAGMA journal_mode=MEMORY;"
-             "PRAGMA synchronous=NORMAL;"
-             "PRAGMA cache_spill=OFF;"
-             "PRAGMA temp_store=MEMORY");
+    rc = run(db, "PRAGMA locking_mode=EXCLUSIVE;"
+                 "PRAGMA journal_mode=MEMORY;"
+                 "PRAGMA synchronous=NORMAL;"
+                 "PRAGMA cache_spill=OFF;"
+                 "PRAGMA temp_store=MEMORY");
   }
   snprintf(sql, sizeof(sql), "PRAGMA cache_size=-%llu", (unsigned long long)cache_bytes / 1024);
   if (rc == SQLITE_OK) rc = run(db, sql);

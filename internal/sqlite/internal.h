@@ -24,10 +24,10 @@
 #include "pagewire.h"
 #include "sqlite3-binding.h"
 
-#define PW_PAGE 4096u
-#define PW_MAIN 0
-#define PW_JOURNAL 1
-#define PW_MAX_HINTS 128
+#define PW_PAGE             4096u
+#define PW_MAIN             0
+#define PW_JOURNAL          1
+#define PW_MAX_HINTS        128
 #define PW_INLINE_BUDGET_NS 1000000
 
 /* A page in memory, in one page map or in one batch. */
@@ -139,7 +139,9 @@ typedef struct pw_job {
   pw_item first;                 /* where items points if there is one */
 } pw_job;
 
-static inline pw_job *pw_job_of(pw_op *op) { return (pw_job *)op; }
+static inline pw_job *pw_job_of(pw_op *op) {
+  return (pw_job *)op;
+}
 
 /* pagemap.c */
 pw_page *pw_pagemap_find(const pw_pagemap *map, uint64_t key);
@@ -228,8 +230,8 @@ void pw_db_failed(pw_db *db, uint64_t token, const char *code, const char *messa
 /* Go, called by the engine; see callbacks.go. */
 int goFetch(uintptr_t handle, int file, uint32_t index, int64_t timeout_ms, pw_error *error);
 void goInterrupt(uintptr_t handle);
-void goCommit(uintptr_t handle, uint64_t token, uint64_t size, uint32_t npage,
-              uint32_t *indexes, pw_page **pages, int drop_journal);
+void goCommit(uintptr_t handle, uint64_t token, uint64_t size, uint32_t npage, uint32_t *indexes,
+              pw_page **pages, int drop_journal);
 int goReload(uintptr_t handle, uint64_t *size, int *lost, pw_error *error);
 
 #endif /* PAGEWIRE_INTERNAL_H */

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include "internal.h"
 
-#define STEP_BYTES (256 * 1024)   /* text and blobs after which a step ends */
+#define STEP_BYTES     (256 * 1024)   /* text and blobs after which a step ends */
 #define MAX_TEXT_UNITS 0x1FFFFFE8 /* longest JavaScript string */
 
 void pw_error_clear(pw_error *error) {
@@ -152,7 +152,8 @@ static void fail_prepare(pw_op *op, const pw_stmt *stmt, int rc) {
     fail_with(op, rc);
   } else if (stmt->has_nul) {
     pw_op_fail(op, "nul_in_sql", 0, "the SQL text contains a NUL character; bind it as a value");
-  } else if (sqlite3_errcode(op->db->conn) == SQLITE_OK && stmt->n == strspn(stmt->sql, " \t\r\n;")) {
+  } else if (sqlite3_errcode(op->db->conn) == SQLITE_OK &&
+             stmt->n == strspn(stmt->sql, " \t\r\n;")) {
     pw_op_fail(op, "empty_statement", 0, "the SQL text holds no statement");
   } else {
     pw_op_fail(op, "multiple_statements", 0,
@@ -230,8 +231,7 @@ static int run_item(pw_op *op, pw_item *item, uint32_t max_rows) {
   reset = sqlite3_reset(st);
   if (rc == SQLITE_ROW && reset != SQLITE_OK) fail_with(op, reset);
   if (op->failed) return SQLITE_ERROR;
-  item->changes =
-      sqlite3_total_changes64(db->conn) == before ? 0 : sqlite3_changes64(db->conn);
+  item->changes = sqlite3_total_changes64(db->conn) == before ? 0 : sqlite3_changes64(db->conn);
   item->last_rowid = sqlite3_last_insert_rowid(db->conn);
   if (sqlite3_get_autocommit(db->conn)) pw_commit_discard(db);
   return SQLITE_OK;
@@ -296,8 +296,9 @@ static void run_batch(pw_op *op) {
     pw_item *item = &op->items[i];
     if (prepare(op, item) != SQLITE_OK) break;
     if (is_transaction_control(item->stmt->st)) {
-      pw_op_fail(op, "not_allowed", 0, "transaction control is not available in a batch, "
-                                       "which is a transaction of its own");
+      pw_op_fail(op, "not_allowed", 0,
+                 "transaction control is not available in a batch, "
+                 "which is a transaction of its own");
       break;
     }
     if (run_item(op, item, 0) != SQLITE_OK) break;
@@ -325,8 +326,9 @@ static void run_cursor(pw_op *op) {
 
   if (stmt->cursor < 0) {
     stmt->cursor = 0;
-    pw_op_fail(op, "cursor_lost", 0, "the database was reloaded while the rows were being read, "
-                                     "because a commit had failed");
+    pw_op_fail(op, "cursor_lost", 0,
+               "the database was reloaded while the rows were being read, "
+               "because a commit had failed");
     return;
   }
   if (!stmt->cursor) {
@@ -388,8 +390,10 @@ static void recover(pw_op *op) {
     if (pw_commit_reload(db, &op->error)) {
       op->failed = 1;
     } else if (in_transaction) {
-      pw_op_fail(op, "transaction_lost", 0, "the open transaction was rolled back, because an "
-                                            "earlier commit failed: %s", why.message);
+      pw_op_fail(op, "transaction_lost", 0,
+                 "the open transaction was rolled back, because an "
+                 "earlier commit failed: %s",
+                 why.message);
     }
   }
   if (!op->failed && op->need_epoch && op->need_epoch != db->epoch) {

@@ -92,8 +92,8 @@ typedef struct pw_item {
 } pw_item;
 
 /* Results of pw_op_try(). */
-#define PW_DONE   0   /* finished, with a result or an error */
-#define PW_DEFER  1   /* untouched: submit it */
+#define PW_DONE  0   /* finished, with a result or an error */
+#define PW_DEFER 1   /* untouched: submit it */
 
 typedef void (*pw_done_fn)(pw_op *op, void *ctx);
 
@@ -147,8 +147,8 @@ typedef struct pw_metrics {
 ** ok is 0 when json is {"code", "message", ...} of an error. The memory is
 ** valid during the call only. Called on any thread but the JavaScript one.
 */
-typedef void (*pw_reply_fn)(void *ctx, int ok, const char *json, size_t n_json,
-                            const uint8_t *bin, size_t n_bin);
+typedef void (*pw_reply_fn)(void *ctx, int ok, const char *json, size_t n_json, const uint8_t *bin,
+                            size_t n_bin);
 
 /* Drops what ctx stands for. */
 typedef void (*pw_release_fn)(void *ctx);

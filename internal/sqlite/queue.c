@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include "internal.h"
 
-#define RUN_LIMIT 64        /* operations before a worker turns to other databases */
+#define RUN_LIMIT     64        /* operations before a worker turns to other databases */
 #define PENDING_PAGES 16384 /* unacknowledged ones (64 MiB) at which a worker waits */
 
 static void append(pw_op ***tail, pw_op *op) {
@@ -254,8 +254,9 @@ static int cancel(pw_db *db, pw_op *op, const char *code, int *interrupt) {
     pw_op_fail(op, code, 0, "the operation was cancelled before it ran");
   } else {
     take(&db->gated, &db->gated_tail, op);
-    pw_op_fail(op, code, 0, "the operation was cancelled while its commit was on its way; "
-                            "the commit may still become durable");
+    pw_op_fail(op, code, 0,
+               "the operation was cancelled while its commit was on its way; "
+               "the commit may still become durable");
   }
   job->state = OP_FINISHED;
   pthread_cond_broadcast(&db->changed);

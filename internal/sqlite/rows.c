@@ -42,10 +42,19 @@ static uint32_t decode(const uint8_t **at, const uint8_t *end) {
 
   *at = s + 1;
   if (c < 0x80) return c;
-  if (c >= 0xC2 && c <= 0xDF) { more = 1; c &= 0x1F; min = 0x80; }
-  else if (c >= 0xE0 && c <= 0xEF) { more = 2; c &= 0x0F; min = 0x800; }
-  else if (c >= 0xF0 && c <= 0xF4) { more = 3; c &= 0x07; min = 0x10000; }
-  else return 0xFFFD;
+  if (c >= 0xC2 && c <= 0xDF) {
+    more = 1;
+    c &= 0x1F;
+    min = 0x80;
+  } else if (c >= 0xE0 && c <= 0xEF) {
+    more = 2;
+    c &= 0x0F;
+    min = 0x800;
+  } else if (c >= 0xF0 && c <= 0xF4) {
+    more = 3;
+    c &= 0x07;
+    min = 0x10000;
+  } else return 0xFFFD;
   if (end - s <= more) return 0xFFFD;
   for (i = 1; i <= more; i++) {
     if ((s[i] & 0xC0) != 0x80) return 0xFFFD;

@@ -177,7 +177,8 @@ int pw_stmt_bind(pw_stmt *stmt, const pw_item *item, pw_error *error) {
 
   if (!named && item->nparam != (uint32_t)want) {
     return parameter_error(error, "the statement has %d parameter%s, %u value%s given", want,
-                           want == 1 ? "" : "s", item->nparam, item->nparam == 1 ? " was" : "s were");
+                           want == 1 ? "" : "s", item->nparam,
+                           item->nparam == 1 ? " was" : "s were");
   }
   if (named && want > 1024) {
     return parameter_error(error, "%d parameters are too many to bind by name, 1,024 can be", want);

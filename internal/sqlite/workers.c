@@ -7,9 +7,9 @@
 #include <time.h>
 #include "internal.h"
 
-#define MAX_WORKERS 256
+#define MAX_WORKERS  256
 #define IDLE_SECONDS 10
-#define STACK_BYTES (1024 * 1024)
+#define STACK_BYTES  (1024 * 1024)
 
 static struct {
   pthread_mutex_t mu;

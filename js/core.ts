@@ -32,6 +32,10 @@ export const finishRun = (result: Result, sql: Sql, mode: Mode) => {
 /** The kind of operation that each of them belongs to. */
 export const kinds = { exec: EXEC, run: RUN, get: GET, all: ALL } as const;
 
+// Added to an operation's kind: what is passed as its parameters is the only one of them, which spares
+// the bridge to look into an array. WHAT_ONE in napi/ops.c.
+const ONE = 8;
+
 /** Defaults of a database's calls. */
 export interface Defaults {
   integers: Integers;
@@ -128,14 +132,20 @@ export class Core {
     let timeout = this.defaults.timeout;
     let signal: AbortSignal | undefined;
     try {
-      if (params !== undefined && !Array.isArray(params)) checkParams(params);
+      let one = 0;
+      if (Array.isArray(params)) {
+        if (params.length === 1) {
+          params = params[0];
+          one = ONE;
+        }
+      } else if (params !== undefined) checkParams(params);
       if (options !== undefined) {
         mode = this.modeFor(options);
         timeout = timeoutOf(options.timeout, timeout);
         signal = options.signal;
         if (signal?.aborted) throw abortError(signal);
       }
-      const what = sql.shapes.latest * 8 + kind;
+      const what = sql.shapes.latest * 16 + one + kind;
       const packed =
         epoch === 0 && timeout === 0 && maxRows === 0
           ? this.#bridge.run(sql.handle, what, params)
@@ -160,13 +170,19 @@ export class Core {
     finish: Finish<T>,
     maxRows = 0,
   ): T {
-    if (params !== undefined && !Array.isArray(params)) checkParams(params);
+    let one = 0;
+    if (Array.isArray(params)) {
+      if (params.length === 1) {
+        params = params[0];
+        one = ONE;
+      }
+    } else if (params !== undefined) checkParams(params);
     const mode = this.modeFor(options);
     const timeout = timeoutOf(options?.timeout, this.defaults.timeout);
     if (options?.signal?.aborted) throw abortError(options.signal);
     let packed: Packed;
     try {
-      const what = sql.shapes.latest * 8 + kind;
+      const what = sql.shapes.latest * 16 + one + kind;
       packed =
         epoch === 0 && timeout === 0 && maxRows === 0
           ? this.#bridge.runSync(sql.handle, what, params)

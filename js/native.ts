@@ -25,7 +25,7 @@ interface Bridge {
     dispatch: (kind: number, token: number, a: unknown, b: unknown) => void,
     bad: (where: number | string, value: unknown, why: string) => never,
   ): void;
-  /** `what` is the known shape times 8 plus the kind; the last three may be left out. */
+  /** `what` is the known shape times 16, plus 8 if params is itself the only one, plus the kind; the last three may be left out. */
   run(
     stmt: Handle,
     what: number,

@@ -103,6 +103,7 @@ void token_release(bridge *b, uint32_t token);
 
 /* params.c */
 int params_bind(bridge *b, pw_op *op, uint32_t item, napi_value params);
+int params_bind_one(bridge *b, pw_op *op, uint32_t item, napi_value value);
 
 /* result.c */
 napi_value result_of(bridge *b, pw_op *op);

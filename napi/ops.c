@@ -134,9 +134,12 @@ static int read_limits(bridge *b, pw_op *op, size_t argc, napi_value *argv, size
 
 /*
 ** run(stmt, what, params, needEpoch, timeoutMs, maxRows): what is the shape
-** times 8 plus the kind of operation; the last three may be left out. The hot
-** path: a call into N-API costs as much as SQLite's share of a point read.
+** times 16, plus WHAT_ONE if params is itself the only parameter, plus the
+** kind of operation; the last three may be left out. The hot path: a call into
+** N-API costs as much as a good part of SQLite's share of a point read.
 */
+#define WHAT_KIND 7
+#define WHAT_ONE  8
 static napi_value run(napi_env env, napi_callback_info info, int wait) {
   napi_value argv[6];
   size_t argc;
@@ -147,9 +150,10 @@ static napi_value run(napi_env env, napi_callback_info info, int wait) {
   if (b == NULL) return NULL;
   if ((h = handle_of(env, argv[0], HANDLE_STMT)) == NULL) return NULL;
   if (bridge_failed(env, napi_get_value_uint32(env, argv[1], &what))) return NULL;
-  op = b->api->op_new(h->db, (int)(what & 7), 1);
-  b->api->op_item(op, 0, h->stmt, what >> 3);
-  if (!params_bind(b, op, 0, argv[2]) || (argc > 3 && !read_limits(b, op, argc, argv, 3)) ||
+  op = b->api->op_new(h->db, (int)(what & WHAT_KIND), 1);
+  b->api->op_item(op, 0, h->stmt, what >> 4);
+  if (!(what & WHAT_ONE ? params_bind_one : params_bind)(b, op, 0, argv[2]) ||
+      (argc > 3 && !read_limits(b, op, argc, argv, 3)) ||
       (argc > 5 && bridge_failed(env, napi_get_value_uint32(env, argv[5], &op->max_rows)))) {
     b->api->op_free(op);
     return NULL;

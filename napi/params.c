@@ -246,6 +246,22 @@ static int bind_input(bridge *b, pw_op *op, uint32_t item, input *in) {
   return 1;
 }
 
+/* Give back what a very long text took: the next call hardly needs as much. */
+static void trim_arena(bridge *b) {
+  if (b->cap_arena <= ARENA_KEEP) return;
+  free(b->arena);
+  b->arena = NULL;
+  b->cap_arena = 0;
+}
+
+/* Bind one positional value. Returns 0 with an exception pending if it cannot be bound. */
+int params_bind_one(bridge *b, pw_op *op, uint32_t item, napi_value value) {
+  input in = {.values = &value, .names = NULL, .n = 1};
+  int ok = bind_input(b, op, item, &in);
+  trim_arena(b);
+  return ok;
+}
+
 /*
 ** Bind params (an array, an object, or undefined for none) to an item of op.
 ** Returns 0 with an exception pending if something cannot be bound.
@@ -261,10 +277,6 @@ int params_bind(bridge *b, pw_op *op, uint32_t item, napi_value params) {
   status = read_input(b->env, params, room, &in);
   ok = !bridge_failed(b->env, status) && (in.n == 0 || bind_input(b, op, item, &in));
   if (in.values != room) free(in.values);
-  if (b->cap_arena > ARENA_KEEP) {
-    free(b->arena);
-    b->arena = NULL;
-    b->cap_arena = 0;
-  }
+  trim_arena(b);
   return ok;
 }

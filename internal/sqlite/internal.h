@@ -7,7 +7,8 @@
 **   guard.c     what SQL may not do (invariant I7)
 **   stmt.c      statements: prepare, bind, shape
 **   rows.c      packing of result rows
-**   op.c        operations: life cycle, what they run
+**   op.c        operations: making one, its parameters, result and error
+**   run.c       what an operation runs
 **   queue.c     the order of operations of one database, inline and sync runs
 **   workers.c   the threads that run what is queued
 **   db.c        open and close
@@ -191,13 +192,15 @@ pw_op *pw_op_new(pw_db *db, int kind, uint32_t nitem);
 void pw_op_item(pw_op *op, uint32_t item, pw_stmt *stmt, uint32_t shape);
 void pw_op_bind(pw_op *op, uint32_t item, const pw_value *params, uint32_t n);
 void pw_op_free(pw_op *op);
-void pw_op_run(pw_op *op);
 void pw_op_clear_result(pw_op *op);
-int pw_op_may_inline(pw_op *op);
 void pw_op_fail(pw_op *op, const char *code, int sqlite, const char *format, ...);
 void pw_error_set(pw_error *error, const char *code, int sqlite, const char *message);
 void pw_error_copy(pw_error *to, const pw_error *from);
 void pw_error_clear(pw_error *error);
+
+/* run.c */
+void pw_op_run(pw_op *op);
+int pw_op_may_inline(pw_op *op);
 
 /* queue.c */
 int pw_op_try(pw_op *op);

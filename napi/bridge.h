@@ -18,7 +18,7 @@ typedef struct mail mail;
 typedef struct mailbox mailbox;
 
 /*
-** Mail for the JavaScript thread. deliver() runs there, and sets *call with
+** Mail for the JavaScript thread. deliver() runs there, and fills args with
 ** the arguments of dispatch() for it; discard() runs on any thread when there
 ** is nobody left to deliver to. Both free the mail.
 */

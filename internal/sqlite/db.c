@@ -39,8 +39,10 @@ int pw_db_cancelled(pw_db *db) {
 
 static int on_progress(void *ctx) {
   pw_db *db = ctx;
-  if (atomic_load(&db->cancelled)) return 1;
-  return db->until_ns && pw_now_ns() > db->until_ns;
+  if (atomic_load(&db->cancelled) || (db->until_ns && pw_now_ns() > db->until_ns)) {
+    db->interrupted = 1;
+  }
+  return db->interrupted;
 }
 
 /* Makes the database; pages may be staged from now on, SQL waits for

@@ -96,6 +96,7 @@ struct pw_db {
   int inline_mode;               /* a miss interrupts instead of fetching */
   int missed;                    /* ... and has done so: missed_key says where */
   uint64_t missed_key;
+  int interrupted;               /* the progress handler has ended the run */
   int stepping;                  /* inside sqlite3_step: the guard wants to know */
   int trusted;                   /* our own SQL: the guard lets it pass */
   int read_statistics;           /* what ANALYZE found was asked for */
@@ -211,6 +212,7 @@ void pw_cursor_reset(pw_stmt *stmt);
 void pw_queue_run(pw_db *db);
 void pw_queue_schedule(pw_db *db);
 void pw_queue_stop(pw_db *db, int abandon);
+void pw_queue_cancel(pw_db *db);
 void pw_queue_open_gate(pw_db *db, uint64_t failed_from);
 
 /* workers.c */

@@ -306,7 +306,8 @@ static void measure(pw_op *op, int64_t began) {
 ** ANALYZE, and then plans without them. After a read that failed while it may
 ** have been loading them, which the guard notes, it shall load the schema again. */
 static void note_suspect_schema(pw_db *db) {
-  if (db->read_statistics && (db->missed || db->io_error.sqlite)) db->suspect = 1;
+  int cut = db->missed || db->interrupted || db->io_error.sqlite;
+  if (db->read_statistics && cut) db->suspect = 1;
 }
 
 static void reset_suspect_schema(pw_db *db) {
@@ -326,7 +327,7 @@ static void reset_suspect_schema(pw_db *db) {
 int pw_op_may_inline(pw_op *op) {
   pw_stmt *stmt = op->items[0].stmt;
   op->db->denied[0] = 0;
-  op->db->read_statistics = 0;
+  op->db->read_statistics = op->db->interrupted = 0;
   if (pw_stmt_prepare(stmt) != SQLITE_OK && !op->db->missed) return 1; /* to say what is wrong */
   note_suspect_schema(op->db);
   return !op->db->missed && stmt->readonly && !stmt->cursor;
@@ -344,6 +345,7 @@ void pw_op_run(pw_op *op) {
     db->until_ns = op->timeout_ms ? began + op->timeout_ms * 1000000 : 0;
     pw_stmt_collect(db);
     db->read_statistics = 0;
+    db->interrupted = 0;
     recover(op);
     reset_suspect_schema(db);
   }

@@ -24,6 +24,7 @@ import (
 type fixture struct {
 	t     testing.TB
 	store store.Store
+	srv   *server.Server
 	ch    *channel.Channel
 }
 
@@ -36,7 +37,7 @@ func newFixture(t testing.TB, limits ...func(*protocol.Limits)) *fixture {
 	srv, err := server.New(cfg)
 	require.NoError(t, err)
 	hs := httptest.NewServer(srv)
-	f := &fixture{t: t, store: cfg.Store}
+	f := &fixture{t: t, store: cfg.Store, srv: srv}
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	f.ch, err = channel.Dial(ctx, channel.Config{URL: strings.Replace(hs.URL, "http", "ws", 1)})
@@ -49,6 +50,15 @@ func newFixture(t testing.TB, limits ...func(*protocol.Limits)) *fixture {
 		hs.Close()
 	})
 	return f
+}
+
+// requests is how many the server has been sent.
+func (f *fixture) requests() uint64 {
+	n := uint64(0)
+	for _, count := range f.srv.Snapshot().Requests {
+		n += count
+	}
+	return n
 }
 
 func (f *fixture) open(actor string, budget ...uint64) *sqlite.DB {

@@ -98,6 +98,10 @@ int pw_commit_hand_over(pw_db *db, int drop_journal) {
   int rc;
 
   if (n == 0 && db->size == db->committed_size && !drop_journal) return SQLITE_OK;
+  /* A foreign journal that is still there was not hot when the database was
+  ** opened: nobody needs it, and it would only take space. */
+  if (db->journal_size) drop_journal = 1;
+  db->journal_size = 0;
   bytes = sizeof(*batch) + n * (sizeof(pw_page *) + sizeof(uint32_t));
   batch = sqlite3_malloc64(bytes);
   if (!batch) return SQLITE_IOERR_NOMEM;

@@ -149,9 +149,10 @@ func connect(ctx context.Context, e *env, request []byte, _ [][]byte) (any, [][]
 	}
 	return struct {
 		Channel  uint64     `json:"channel"`
+		Server   string     `json:"server"`
 		Protocol int        `json:"protocol"`
 		Limits   limitsJSON `json:"limits"`
-	}{id, protocol.Version, limitsJSON(ch.Limits())}, nil, nil
+	}{id, ch.Server(), protocol.Version, limitsJSON(ch.Limits())}, nil, nil
 }
 
 // limitsJSON is protocol.Limits with names.

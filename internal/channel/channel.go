@@ -56,6 +56,7 @@ type Channel struct {
 	conn     *conn              // the one that new actors attach to; nil while there is none
 	conns    map[*conn]struct{} // the live ones: conn, and those that drained actors still leave
 	limits   protocol.Limits    // of the last connection
+	server   string             // likewise
 	members  map[*Actor]struct{}
 	actors   map[string]*Actor // the open ones of members, by id
 	metrics  counters
@@ -101,6 +102,13 @@ func Dial(ctx context.Context, cfg Config) (*Channel, error) {
 	c.adopt(k)
 	c.mu.Unlock()
 	return c, nil
+}
+
+// Server returns the name and version that the server announced last, for people.
+func (c *Channel) Server() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.server
 }
 
 // Limits returns the limits that the server announced last.

@@ -20,6 +20,7 @@ type conn struct {
 	c          *Channel
 	ws         *websocket.Conn
 	limits     protocol.Limits
+	server     string        // name and version of its server, for people
 	frameBytes int           // limit of one frame, either direction
 	ping       time.Duration // interval of the server's pings
 	born       time.Time

@@ -177,7 +177,7 @@ func (c *Channel) greet(ws *websocket.Conn) (*conn, error) {
 		ping = max(minPing, time.Duration(min(ms, uint64(maxPing.Milliseconds())))*time.Millisecond)
 	}
 	return &conn{
-		c: c, ws: ws, limits: w.Limits, frameBytes: int(frames), ping: ping, born: time.Now(),
+		c: c, ws: ws, limits: w.Limits, server: w.Server, frameBytes: int(frames), ping: ping, born: time.Now(),
 		inflight: make(map[uint64]*call), wake: make(chan struct{}, 1), stop: make(chan struct{}),
 	}, nil
 }

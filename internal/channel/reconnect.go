@@ -17,7 +17,7 @@ const maxGrace = time.Hour
 func (c *Channel) adopt(k *conn) {
 	c.conn = k
 	c.conns[k] = struct{}{}
-	c.limits = k.limits
+	c.limits, c.server = k.limits, k.server
 	c.lastErr = nil
 	c.running.Add(2)
 	go k.read()

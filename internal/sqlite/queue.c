@@ -307,6 +307,23 @@ void pw_queue_stop(pw_db *db, int abandon) {
   pthread_mutex_unlock(&db->mu);
 }
 
+/* Cancels what is queued or runs, so that pw_queue_stop has not long to wait. */
+void pw_queue_cancel(pw_db *db) {
+  int interrupt = 0;
+
+  pthread_mutex_lock(&db->mu);
+  while (db->queue) {
+    pw_op *op = db->queue;
+    cancel(db, op, "closed", &interrupt);
+    pthread_mutex_unlock(&db->mu);
+    finish(pw_job_of(op));
+    pthread_mutex_lock(&db->mu);
+  }
+  if (db->current) cancel(db, db->current, "closed", &interrupt);
+  pthread_mutex_unlock(&db->mu);
+  if (interrupt) goInterrupt(db->handle);
+}
+
 /* Ends a cursor early, behind what is queued. */
 void pw_cursor_reset(pw_stmt *stmt) {
   pw_op *op = pw_op_new(stmt->db, PW_STEP, 1);

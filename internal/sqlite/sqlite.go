@@ -100,7 +100,8 @@ func Open(ctx context.Context, remote pages.Remote, opened *protocol.OpenResult,
 func (db *DB) Pointer() unsafe.Pointer { return unsafe.Pointer(db.c) }
 
 // Close lets the queued operations run to their end, waits until every commit is acknowledged and closes the actor. An
-// error says that the last commits were not acknowledged, or that the server could not be told.
+// error says that the last commits were not acknowledged, or that the server could not be told. Operations that ctx ends
+// before are cancelled.
 func (db *DB) Close(ctx context.Context) error { return db.close(ctx, 0) }
 
 // Abandon closes the database as Close does, but cancels the operations that are queued or running.
@@ -114,7 +115,15 @@ func (db *DB) close(ctx context.Context, abandon C.int) error {
 	}
 	db.closed = true
 	db.mu.Unlock()
+	cancelled := make(chan struct{})
+	inTime := context.AfterFunc(ctx, func() {
+		defer close(cancelled)
+		C.pw_queue_cancel(db.c)
+	})
 	C.pw_db_stop(db.c, abandon)
+	if !inTime() {
+		<-cancelled // it uses db.c
+	}
 	var hints [C.PW_MAX_HINTS]uint32
 	n := C.pw_db_hints(db.c, (*C.uint32_t)(unsafe.Pointer(&hints[0])))
 	err := db.file.Close(ctx, hints[:n])

@@ -20,10 +20,10 @@ FUZZTIME ?= 30s
 SOAKTIME ?= 600
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup build test test-go test-js lint fmt demo soak fuzz env clean
+.PHONY: help setup build test test-go test-js test-nodes lint fmt demo soak fuzz env clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-9s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' Makefile
 
 setup: $(SETUP) ## fetch what the build needs
 $(SETUP): package-lock.json go.sum
@@ -55,6 +55,9 @@ test-go: $(LIB) ## run the Go tests, and check what the library exports
 
 test-js: build ## run the TypeScript tests against the built package
 	npm run --silent test:js
+
+test-nodes: build ## run what depends on Node.js itself on its other versions (Linux x86-64; downloads them)
+	scripts/test-nodes
 
 lint: $(SETUP) ## run every check of scripts/lint
 	scripts/lint

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -46,6 +47,11 @@ func target(cfg *Config) (string, error) {
 	}
 	if u.Hostname() == "" {
 		return "", fmt.Errorf("%w: it names no host", ErrInvalidURL)
+	}
+	if port := u.Port(); port != "" {
+		if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+			return "", fmt.Errorf("%w: the port is %s; it must be below 65536", ErrInvalidURL, port)
+		}
 	}
 	if u.User != nil {
 		return "", fmt.Errorf("%w: it holds user information; pass the token by itself", ErrInvalidURL)

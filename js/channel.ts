@@ -7,7 +7,7 @@ import { PagewireError } from "./errors.js";
 import { Kv } from "./kv.js";
 import { addMetrics, type DatabaseMetrics, noMetrics } from "./metrics.js";
 import { listen } from "./native.js";
-import { type Limits, timeoutOf } from "./options.js";
+import { checkActor, type Limits, timeoutOf } from "./options.js";
 import { type Integers, modeOf, type RowMode } from "./rows.js";
 
 export interface ConnectOptions extends Limits {
@@ -168,7 +168,7 @@ export class Channel extends EventEmitter<ChannelEvents> {
 
   #request(actor: string, options: OpenOptions): object {
     this.#check();
-    if (typeof actor !== "string") throw new TypeError("open: the actor's id is not a string");
+    checkActor(actor);
     modeOf(options.integers ?? "mixed", options.rowMode ?? "object");
     timeoutOf(options.callTimeout, 0);
     return {
@@ -207,6 +207,7 @@ export class Channel extends EventEmitter<ChannelEvents> {
   /** An actor's keys and values, without SQL. */
   kv(actor: string): Kv {
     this.#check();
+    checkActor(actor);
     return new Kv(this.#id, actor);
   }
 

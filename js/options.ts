@@ -1,5 +1,6 @@
 // What callers pass in: parameters and options, and the limits that follow from them.
 
+import { PagewireError } from "./errors.js";
 import type { Integers, RowMode } from "./rows.js";
 
 /** A value to bind. Booleans bind as 0 and 1, safe integers as INTEGER, other numbers as REAL. */
@@ -38,6 +39,14 @@ export function timeoutOf(timeout: number | undefined, otherwise: number): numbe
     throw new TypeError(`timeout: ${String(timeout)} is not a whole number of milliseconds from 0 to 2147483647`);
   }
   return timeout;
+}
+
+/** Checks that an actor's id is text that UTF-8 can hold: else two ids would become one. The server checks the rest. */
+export function checkActor(actor: unknown): asserts actor is string {
+  if (typeof actor !== "string") throw new TypeError("actor: the id is not a string");
+  if (/\p{Surrogate}/u.test(actor)) {
+    throw new PagewireError("invalid_actor", "the actor id holds half of a surrogate pair, which UTF-8 cannot hold");
+  }
 }
 
 /** Checks that SQL is text. */

@@ -2,14 +2,11 @@
 
 import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync } from "node:fs";
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { PagewireError } from "./errors.js";
 import { findNative } from "./loader.js";
 
 export interface ServerOptions {
-  /** Where the data is. Without it, a temporary directory that stop() removes. */
+  /** Where the data is. Without it, a temporary directory that the server removes when it ends. */
   dataDir?: string | undefined;
   /** The bearer token that clients must send. Without it, every process on this machine may connect. */
   token?: string | undefined;
@@ -29,7 +26,7 @@ export interface RunningServer extends AsyncDisposable {
   readonly pid: number;
   /** Ends when the server has, however it came to that. */
   readonly exited: Promise<void>;
-  /** Lets the server drain and end, and removes its temporary directory. */
+  /** Lets the server drain and end. */
   stop(): Promise<void>;
 }
 
@@ -57,13 +54,9 @@ export async function startServer(options: ServerOptions = {}): Promise<RunningS
   if (!existsSync(command)) {
     throw new PagewireError("server_failed", `the program ${command} is missing; build it with: npm run build`);
   }
-  const temporary = options.dataDir === undefined ? await mkdtemp(join(tmpdir(), "pagewire-")) : undefined;
-  const cleanUp = async () => {
-    if (temporary !== undefined) await rm(temporary, { recursive: true, force: true, maxRetries: 3 });
-  };
   const args = [
     "serve",
-    ...["--data", options.dataDir ?? temporary!],
+    ...(options.dataDir === undefined ? ["--ephemeral"] : ["--data", options.dataDir]),
     ...["--listen", `127.0.0.1:${options.port ?? 0}`],
     ...["--drain-grace", "100ms"],
     "--exit-with-stdin",
@@ -79,7 +72,6 @@ export async function startServer(options: ServerOptions = {}): Promise<RunningS
       child.ref();
       child.stdin.end(); // which has it drain, on every platform
       await exited;
-      await cleanUp();
     };
     let stopped: Promise<void> | undefined;
     const server = {
@@ -97,7 +89,6 @@ export async function startServer(options: ServerOptions = {}): Promise<RunningS
   } catch (error) {
     child.kill("SIGKILL");
     if (child.pid !== undefined) await exited;
-    await cleanUp();
     throw error;
   }
 }

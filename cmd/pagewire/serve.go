@@ -70,6 +70,8 @@ func serve(s *settings, stdin io.Reader, stdout, stderr io.Writer) (err error) {
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	defer signal.Stop(signals)
+	// Nor does a log that nobody reads any more: who started the server may have been killed.
+	signal.Ignore(syscall.SIGPIPE)
 
 	listener, err := listen(s.listen, len(tokens) > 0)
 	if err != nil {
@@ -79,7 +81,14 @@ func serve(s *settings, stdin io.Reader, stdout, stderr io.Writer) (err error) {
 	if !listener.Addr().(*net.TCPAddr).IP.IsLoopback() {
 		log.Warn("tokens and data cross the network in the clear: put a TLS proxy in front")
 	}
-	store, err := pebble.Open(s.data, pebble.Options{
+	data := s.data
+	if s.ephemeral {
+		if data, err = os.MkdirTemp("", "pagewire-"); err != nil {
+			return fmt.Errorf("cannot make a temporary directory: %w", err)
+		}
+		defer func() { err = errors.Join(err, os.RemoveAll(data)) }()
+	}
+	store, err := pebble.Open(data, pebble.Options{
 		CacheBytes: int64(s.cacheBytes), MemTableBytes: uint64(s.memTableBytes), ReserveBytes: uint64(s.reserveBytes), Logger: log,
 	})
 	if err != nil {
@@ -102,7 +111,7 @@ func serve(s *settings, stdin io.Reader, stdout, stderr io.Writer) (err error) {
 	defer web.Close()
 	failed := make(chan error, 1)
 	go func() { failed <- web.Serve(listener) }()
-	log.Info("serving", "version", version.Version, "address", listener.Addr().String(), "data", s.data, "tokens", len(tokens))
+	log.Info("serving", "version", version.Version, "address", listener.Addr().String(), "data", data, "tokens", len(tokens))
 	if _, err := fmt.Fprintf(stdout, "pagewire: listening on ws://%s\n", listener.Addr()); err != nil {
 		return fmt.Errorf("cannot say on standard output where the server listens: %w", err)
 	}

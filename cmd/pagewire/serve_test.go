@@ -286,3 +286,17 @@ func TestStdoutGone(t *testing.T) {
 	require.Equal(t, 1, exit.ExitCode())
 	require.Contains(t, said.String(), "standard output")
 }
+
+func TestEphemeral(t *testing.T) {
+	temporary := t.TempDir()
+	p := start(t, []string{"TMPDIR=" + temporary, "TMP=" + temporary}, "--ephemeral", "--exit-with-stdin")
+	entries, err := os.ReadDir(temporary)
+	require.NoError(t, err)
+	require.Len(t, entries, 1)
+	require.NoError(t, p.stdin.Close())
+	require.Zero(t, p.wait())
+	entries, err = os.ReadDir(temporary)
+	require.NoError(t, err)
+	require.Empty(t, entries, "the data stayed behind")
+	require.Contains(t, fails(t, nil, "serve", "--ephemeral", "--data", "here"), "--ephemeral")
+}

@@ -21,6 +21,7 @@ type settings struct {
 	tokens        []string
 	tokenFile     string
 	exitWithStdin bool
+	ephemeral     bool
 	logLevel      string
 	logFormat     string
 
@@ -43,7 +44,8 @@ const envTokens = envPrefix + "TOKENS"
 
 func (s *settings) register(flags *pflag.FlagSet) {
 	flags.SortFlags = false
-	flags.StringVar(&s.data, "data", "", "directory of the store, made if it is missing (required)")
+	flags.StringVar(&s.data, "data", "", "directory of the store, made if it is missing (required, but for --ephemeral)")
+	flags.BoolVar(&s.ephemeral, "ephemeral", false, "keep the data in a temporary directory and remove it at the end")
 	flags.StringVar(&s.listen, "listen", "127.0.0.1:6420", "address and port; port 0 picks a free one")
 	flags.StringArrayVar(&s.tokens, "token", nil,
 		"bearer token that clients must send; may be repeated. Other users of the machine see arguments: prefer the others")
@@ -126,7 +128,10 @@ func (s *settings) allTokens() ([]string, error) {
 
 // check refuses values that would mean something else than what they say.
 func (s *settings) check() error {
-	if s.data == "" {
+	if s.ephemeral && s.data != "" {
+		return fmt.Errorf("--ephemeral keeps nothing, but --data names %s: give one of the two", s.data)
+	}
+	if s.data == "" && !s.ephemeral {
 		return fmt.Errorf("no directory to keep the data in: name one with --data or %sDATA", envPrefix)
 	}
 	for _, d := range []struct {

@@ -167,7 +167,7 @@ test("a server that comes back is reconnected to, and the database goes on (I4)"
   await second.stop();
 });
 
-test("a server that ends is told of by disconnect, and stop() removes its directory", async () => {
+test("a server that ends is told of by disconnect", async () => {
   const server = await startServer();
   const channel = await connect({ url: server.url });
   const disconnected = once(channel, "disconnect");

@@ -15,12 +15,19 @@
 #include <stdio.h>
 #include "internal.h"
 
-/* SQLITE_FCNTL_SYNC: may the transaction in db->tx be committed? */
+/* SQLITE_FCNTL_SYNC: may the transaction in db->tx be committed? If not, SQLite
+** rolls it back at once: it writes the pages as they were, and syncs those. That
+** must not fail, or SQLite keeps the journal and plays it back into what comes
+** after, on top of a reload even. */
 int pw_commit_allowed(pw_db *db) {
   char message[200];
   uint64_t bytes = (uint64_t)db->tx.npage * PW_PAGE;
   int failed;
 
+  if (db->refused) {
+    db->refused = 0;
+    return SQLITE_OK;
+  }
   pthread_mutex_lock(&db->mu);
   failed = db->failed || db->lost;
   if (failed) {
@@ -28,6 +35,7 @@ int pw_commit_allowed(pw_db *db) {
     db->io_error.sqlite = SQLITE_IOERR_WRITE;
   }
   pthread_mutex_unlock(&db->mu);
+  db->refused = failed || bytes > db->max_commit;
   if (failed) return SQLITE_IOERR_WRITE;
   if (bytes > db->max_commit) {
     snprintf(message, sizeof(message),
@@ -133,6 +141,7 @@ int pw_commit_hand_over(pw_db *db, int drop_journal) {
 void pw_commit_discard(pw_db *db) {
   if (db->tx.npage) pw_pagemap_clear(&db->tx);
   db->size = db->committed_size;
+  db->refused = 0;
 }
 
 /* Go: every batch up to token is durable. */

@@ -92,6 +92,7 @@ struct pw_db {
   uint64_t journal_size;         /* of a foreign journal, 0 if there is none */
   uint64_t max_commit;           /* bytes of pages in one transaction */
   uint64_t staged_max;           /* bytes */
+  int refused;                   /* the commit was: what is synced next is its rollback */
   pw_stmt *stmts;                /* all that belong to this database */
   int inline_mode;               /* a miss interrupts instead of fetching */
   int missed;                    /* ... and has done so: missed_key says where */

@@ -125,11 +125,10 @@ int pw_db_start(pw_db *db, uint64_t cache_bytes, pw_error *error) {
   return rc;
 }
 
-/* Ends the use of the database: no operation begins any more, those queued run
-** to their end (or are cancelled if abandon is set), SQLite is closed. Commits
-** that are on their way stay valid. */
-void pw_db_stop(pw_db *db, int abandon) {
-  pw_queue_stop(db, abandon);
+/* Ends the use of the database: what is queued runs to its end, no operation
+** begins any more, SQLite is closed. Commits that are on their way stay valid. */
+void pw_db_stop(pw_db *db) {
+  pw_queue_stop(db);
   pw_stmt_finalize_all(db);
   sqlite3_close_v2(db->conn);
   pw_commit_discard(db);

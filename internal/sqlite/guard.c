@@ -58,9 +58,6 @@ static int authorize(void *ctx, int action, const char *a, const char *b, const 
 
   (void)c;
   (void)d;
-  if (action == SQLITE_READ && a && sqlite3_strnicmp(a, "sqlite_stat", 11) == 0) {
-    db->read_statistics = 1;
-  }
   if (db->trusted) return SQLITE_OK;
   switch (action) {
     case SQLITE_ATTACH:

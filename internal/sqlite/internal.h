@@ -100,7 +100,7 @@ struct pw_db {
   int interrupted;               /* the progress handler has ended the run */
   int stepping;                  /* inside sqlite3_step: the guard wants to know */
   int trusted;                   /* our own SQL: the guard lets it pass */
-  int read_statistics;           /* what ANALYZE found was asked for */
+  int compiled;                  /* a statement was: the schema may have been loaded */
   int suspect;                   /* the schema may lack statistics: load it again */
   int invalidate;                /* make SQLite drop its cache at the next lock */
   int64_t until_ns;              /* when to interrupt; 0 never */
@@ -174,6 +174,7 @@ int pw_guard_install(pw_db *db);
 /* stmt.c */
 int pw_stmt_prepare(pw_stmt *stmt);
 int pw_stmt_bind(pw_stmt *stmt, const pw_item *item, pw_error *error);
+void pw_stmt_note_reprepare(pw_stmt *stmt);
 void pw_stmt_describe(pw_stmt *stmt, pw_item *item);
 void pw_stmt_collect(pw_db *db);
 void pw_stmt_finalize_all(pw_db *db);
@@ -212,7 +213,7 @@ void pw_op_cancel(pw_op *op, const char *code);
 void pw_cursor_reset(pw_stmt *stmt);
 void pw_queue_run(pw_db *db);
 void pw_queue_schedule(pw_db *db);
-void pw_queue_stop(pw_db *db, int abandon);
+void pw_queue_stop(pw_db *db);
 void pw_queue_cancel(pw_db *db);
 void pw_queue_open_gate(pw_db *db, uint64_t failed_from);
 
@@ -222,7 +223,7 @@ void pw_workers_schedule(pw_db *db);
 /* db.c: called by Go */
 pw_db *pw_db_open(uintptr_t handle, uint64_t size, uint64_t journal_size, uint64_t max_commit);
 int pw_db_start(pw_db *db, uint64_t cache_bytes, pw_error *error);
-void pw_db_stop(pw_db *db, int abandon);
+void pw_db_stop(pw_db *db);
 void pw_db_ref(pw_db *db);
 void pw_db_unref(pw_db *db);
 int pw_db_cancelled(pw_db *db);

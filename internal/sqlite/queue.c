@@ -278,30 +278,10 @@ void pw_op_cancel(pw_op *op, const char *code) {
   pw_db_unref(db);
 }
 
-/* Lets no operation begin any more, and waits until nothing runs; what is still
-** queued runs first, or is cancelled if abandon is set. */
-void pw_queue_stop(pw_db *db, int abandon) {
+/* Waits until what is queued has run, and lets no operation begin any more. */
+void pw_queue_stop(pw_db *db) {
   pthread_mutex_lock(&db->mu);
-  while (db->busy || db->queue) {
-    int interrupt = 0;
-    if (abandon && db->queue) {
-      pw_op *op = db->queue;
-      cancel(db, op, "closed", &interrupt);
-      pthread_mutex_unlock(&db->mu);
-      finish(pw_job_of(op));
-      pthread_mutex_lock(&db->mu);
-      continue;
-    }
-    if (abandon && db->current) cancel(db, db->current, "closed", &interrupt);
-    if (interrupt) {
-      pthread_mutex_unlock(&db->mu);
-      goInterrupt(db->handle);
-      pthread_mutex_lock(&db->mu);
-      abandon = 0; /* asked once */
-      continue;
-    }
-    pthread_cond_wait(&db->changed, &db->mu);
-  }
+  while (db->busy || db->queue) pthread_cond_wait(&db->changed, &db->mu);
   db->closing = 1;
   db->busy = 1;
   pthread_mutex_unlock(&db->mu);

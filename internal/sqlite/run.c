@@ -85,6 +85,7 @@ static int step_rows(pw_op *op, pw_item *item, uint32_t max_rows, int may_stop) 
       pw_stmt_describe(item->stmt, item);
       described = 1;
     }
+    if (rc != SQLITE_ROW && rc != SQLITE_DONE) pw_stmt_note_reprepare(item->stmt);
     if (rc != SQLITE_ROW) break;
     if (max_rows == 0 || item->rows.nrow < max_rows) {
       if ((rc = pw_pack_row(&packer, st, item->ncol)) != SQLITE_OK) break;
@@ -135,7 +136,9 @@ static void run_script(pw_op *op) {
   }
   while (*at && !op->failed) {
     sqlite3_stmt *st = 0;
-    int rc = sqlite3_prepare_v2(db->conn, at, -1, &st, &tail), end;
+    int rc, end;
+    db->compiled = 1;
+    rc = sqlite3_prepare_v2(db->conn, at, -1, &st, &tail);
     if (rc == SQLITE_OK && st) {
       db->metrics.statements++;
       do {
@@ -304,10 +307,12 @@ static void measure(pw_op *op, int64_t began) {
 
 /* SQLite takes a schema for loaded even if it could not read the statistics of
 ** ANALYZE, and then plans without them. After a read that failed while it may
-** have been loading them, which the guard notes, it shall load the schema again. */
+** have been loading them, it shall load the schema again. It loads one while it
+** compiles, and asks no authorizer about that. */
 static void note_suspect_schema(pw_db *db) {
   int cut = db->missed || db->interrupted || db->io_error.sqlite;
-  if (db->read_statistics && cut) db->suspect = 1;
+  if (db->compiled && cut) db->suspect = 1;
+  db->compiled = 0;
 }
 
 static void reset_suspect_schema(pw_db *db) {
@@ -326,11 +331,14 @@ static void reset_suspect_schema(pw_db *db) {
 ** that, with the same rule for misses as its run: inline_mode is set. */
 int pw_op_may_inline(pw_op *op) {
   pw_stmt *stmt = op->items[0].stmt;
+  int rc;
   op->db->denied[0] = 0;
-  op->db->read_statistics = op->db->interrupted = 0;
-  if (pw_stmt_prepare(stmt) != SQLITE_OK && !op->db->missed) return 1; /* to say what is wrong */
-  note_suspect_schema(op->db);
-  return !op->db->missed && stmt->readonly && !stmt->cursor;
+  op->db->compiled = op->db->interrupted = 0;
+  rc = pw_stmt_prepare(stmt);
+  note_suspect_schema(op->db); /* before its run, whose misses say nothing about the schema */
+  if (op->db->missed || op->db->suspect) return 0;
+  if (rc != SQLITE_OK) return 1; /* to say what is wrong */
+  return stmt->readonly && !stmt->cursor;
 }
 
 /* Runs the operation on this thread, which owns the database. */
@@ -344,7 +352,7 @@ void pw_op_run(pw_op *op) {
   if (!db->inline_mode) {
     db->until_ns = op->timeout_ms ? began + op->timeout_ms * 1000000 : 0;
     pw_stmt_collect(db);
-    db->read_statistics = 0;
+    db->compiled = 0;
     db->interrupted = 0;
     recover(op);
     reset_suspect_schema(db);

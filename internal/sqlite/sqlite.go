@@ -88,7 +88,7 @@ func Open(ctx context.Context, remote pages.Remote, opened *protocol.OpenResult,
 	}
 	if journal > 0 {
 		if err := db.file.Flush(ctx); err != nil {
-			C.pw_db_stop(db.c, 1)
+			C.pw_db_stop(db.c)
 			db.release()
 			return nil, fmt.Errorf("rolling back the journal that another client left: %w", err)
 		}
@@ -102,12 +102,12 @@ func (db *DB) Pointer() unsafe.Pointer { return unsafe.Pointer(db.c) }
 // Close lets the queued operations run to their end, waits until every commit is acknowledged and closes the actor. An
 // error says that the last commits were not acknowledged, or that the server could not be told. Operations that ctx ends
 // before are cancelled.
-func (db *DB) Close(ctx context.Context) error { return db.close(ctx, 0) }
+func (db *DB) Close(ctx context.Context) error { return db.close(ctx, false) }
 
 // Abandon closes the database as Close does, but cancels the operations that are queued or running.
-func (db *DB) Abandon(ctx context.Context) error { return db.close(ctx, 1) }
+func (db *DB) Abandon(ctx context.Context) error { return db.close(ctx, true) }
 
-func (db *DB) close(ctx context.Context, abandon C.int) error {
+func (db *DB) close(ctx context.Context, abandon bool) error {
 	db.mu.Lock()
 	if db.closed {
 		db.mu.Unlock()
@@ -115,12 +115,15 @@ func (db *DB) close(ctx context.Context, abandon C.int) error {
 	}
 	db.closed = true
 	db.mu.Unlock()
+	if abandon {
+		C.pw_queue_cancel(db.c)
+	}
 	cancelled := make(chan struct{})
 	inTime := context.AfterFunc(ctx, func() {
 		defer close(cancelled)
 		C.pw_queue_cancel(db.c)
 	})
-	C.pw_db_stop(db.c, abandon)
+	C.pw_db_stop(db.c)
 	if !inTime() {
 		<-cancelled // it uses db.c
 	}

@@ -94,6 +94,7 @@ int pw_stmt_prepare(pw_stmt *stmt) {
 
   if (stmt->st) return SQLITE_OK;
   if (stmt->has_nul) return SQLITE_MISUSE;
+  db->compiled = 1;
   while (!stmt->st && *tail && rc == SQLITE_OK) { /* skips leading comments */
     const char *from = tail;
     rc = sqlite3_prepare_v3(db->conn, from, -1, SQLITE_PREPARE_PERSISTENT, &stmt->st, &tail);
@@ -206,19 +207,25 @@ int pw_stmt_bind(pw_stmt *stmt, const pw_item *item, pw_error *error) {
   return SQLITE_OK;
 }
 
-/* Tells the caller the column names if it does not know them. SQLite prepares
-** a statement again by itself when the schema has changed. */
+/* Notes that SQLite has prepared the statement again by itself, as it does when
+** the schema has changed. */
+void pw_stmt_note_reprepare(pw_stmt *stmt) {
+  int reprepares = sqlite3_stmt_status(stmt->st, SQLITE_STMTSTATUS_REPREPARE, 0);
+
+  if (reprepares == stmt->reprepares) return;
+  stmt->reprepares = reprepares;
+  stmt->shape++;
+  stmt->db->compiled = 1;
+}
+
+/* Tells the caller the column names if it does not know them. */
 void pw_stmt_describe(pw_stmt *stmt, pw_item *item) {
   int i, n = sqlite3_column_count(stmt->st);
-  int reprepares = sqlite3_stmt_status(stmt->st, SQLITE_STMTSTATUS_REPREPARE, 0);
   uint32_t known = item->shape;
   size_t bytes = 0;
   char *at;
 
-  if (reprepares != stmt->reprepares) {
-    stmt->reprepares = reprepares;
-    stmt->shape++;
-  }
+  pw_stmt_note_reprepare(stmt);
   item->shape = stmt->shape;
   item->ncol = (uint32_t)n;
   if (known == stmt->shape) return;

@@ -51,12 +51,14 @@ class Pending<T> implements Job {
     private readonly sql: string | undefined,
     private readonly signal: AbortSignal | undefined,
     private readonly onAbort: (() => void) | undefined,
+    private readonly timer: NodeJS.Timeout | undefined,
     private readonly resolve: (value: T) => void,
     private readonly reject: (error: unknown) => void,
   ) {}
 
   done(packed: Packed | undefined): void {
     if (this.onAbort) this.signal!.removeEventListener("abort", this.onAbort);
+    if (this.timer) clearTimeout(this.timer);
     try {
       if (packed === undefined) throw new PagewireError("closed", "the environment is ending");
       if (failed()) throw operationError(packed as unknown as Failure, this.sql, this.signal);
@@ -151,7 +153,13 @@ export class Core {
           ? this.#bridge.run(sql.handle, what, params)
           : this.#bridge.run(sql.handle, what, params, epoch, timeout, maxRows);
       if (typeof packed === "number") {
-        return this.#pend(packed, (value) => finish(Result.single(value, sql.shapes), sql, mode), sql.text, signal);
+        return this.#pend(
+          packed,
+          (value) => finish(Result.single(value, sql.shapes), sql, mode),
+          sql.text,
+          signal,
+          timeout,
+        );
       }
       if (failed()) throw operationError(packed as unknown as Failure, sql.text, signal);
       return Promise.resolve(finish(Result.single(packed, sql.shapes), sql, mode));
@@ -210,7 +218,7 @@ export class Core {
       const packed = this.#bridge.batch(this.#db, handles, params, shapes, epoch, timeout);
       for (const sql of own) this.free(sql);
       const read = (value: Packed) => readBatch(value, sqls, mode, finish);
-      if (typeof packed === "number") return this.#pend(packed, read, undefined, signal);
+      if (typeof packed === "number") return this.#pend(packed, read, undefined, signal, timeout);
       if (failed()) throw operationError(packed as unknown as Failure, undefined, signal);
       return Promise.resolve(read(packed));
     } catch (error) {
@@ -281,11 +289,14 @@ export class Core {
     read: (packed: Packed) => T,
     sql: string | undefined,
     signal: AbortSignal | undefined,
+    timeout: number,
   ): Promise<T> {
     return new Promise((resolve, reject) => {
       const onAbort = signal && (() => this.#bridge.cancel(token, "aborted"));
       if (onAbort) signal.addEventListener("abort", onAbort, { once: true });
-      keep(token, new Pending(read, sql, signal, onAbort, resolve, reject));
+      // The engine counts from where a statement begins to run; the caller also waits in the queue and for the commit.
+      const timer = timeout > 0 ? setTimeout(() => this.#bridge.cancel(token, "timeout"), timeout) : undefined;
+      keep(token, new Pending(read, sql, signal, onAbort, timer, resolve, reject));
     });
   }
 }

@@ -84,6 +84,19 @@ export function call<T>(
   });
 }
 
+/** Calls what closes something. It is closed even if the signal has been aborted meanwhile; the caller is told of that. */
+export async function callToClose(method: string, request: object, limits: Limits | undefined): Promise<void> {
+  const signal = limits?.signal;
+  if (!signal?.aborted) {
+    await call(method, { ...request, timeoutMs: limits?.timeout }, limits);
+    return;
+  }
+  await call(method, { ...request, timeoutMs: 1 }).catch(() => {});
+  throw new PagewireError("aborted", `${method} was aborted: what was under way is cancelled`, {
+    cause: signal.reason,
+  });
+}
+
 function explain(error: PagewireError, method: string, timeout: number): PagewireError {
   if (error.code !== "timeout" || timeout === 0) return error;
   return new PagewireError("timeout", `${method} did not finish within ${timeout} ms`, { cause: error });

@@ -1,13 +1,13 @@
 // Channels: one connection to a server, over which databases and key-value handles are opened.
 
 import { EventEmitter } from "node:events";
-import { call, callSync } from "./calls.js";
+import { call, callSync, callToClose } from "./calls.js";
 import { Database, type Opened } from "./database.js";
 import { PagewireError } from "./errors.js";
 import { Kv } from "./kv.js";
 import { addMetrics, type DatabaseMetrics, noMetrics } from "./metrics.js";
 import { listen } from "./native.js";
-import { checkActor, type Limits, timeoutOf } from "./options.js";
+import { checkActor, checkLimits, type Limits, timeoutOf } from "./options.js";
 import { type Integers, modeOf, type RowMode } from "./rows.js";
 
 export interface ConnectOptions extends Limits {
@@ -247,7 +247,16 @@ export class Channel extends EventEmitter<ChannelEvents> {
    * failure, but closes everything all the same. Calls made later reject with "channel_closed".
    */
   close(options?: Limits): Promise<void> {
-    this.#closing ??= this.#close(options);
+    if (this.#closing === undefined) {
+      // What is refused here has closed nothing, and may be tried again.
+      try {
+        checkLimits(options);
+        for (const db of this.#databases) db.checkDeadlock();
+      } catch (error) {
+        return Promise.reject(error);
+      }
+      this.#closing = this.#close(options);
+    }
     return this.#closing;
   }
 
@@ -256,7 +265,7 @@ export class Channel extends EventEmitter<ChannelEvents> {
     const stop = this.#stop;
     const closed = await Promise.allSettled([...this.#databases].map((db) => db.closeBecause(stop, options)));
     channels.delete(this.#id);
-    await call("channel.close", { channel: this.#id, timeoutMs: options?.timeout }, options);
+    await callToClose("channel.close", { channel: this.#id }, options);
     for (const result of closed) if (result.status === "rejected") throw result.reason;
   }
 

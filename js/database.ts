@@ -1,12 +1,12 @@
 // An open database.
 
-import { call, callSync } from "./calls.js";
+import { callSync, callToClose } from "./calls.js";
 import type { Channel } from "./channel.js";
 import { Core, type Defaults } from "./core.js";
 import { PagewireError } from "./errors.js";
 import { type DatabaseMetrics, nameMetrics } from "./metrics.js";
 import { native } from "./native.js";
-import type { Limits } from "./options.js";
+import { checkLimits, type Limits } from "./options.js";
 import { Runner } from "./runner.js";
 import { refuseInside, type Transaction, transaction, transactionSync } from "./transaction.js";
 
@@ -76,24 +76,31 @@ export class Database extends Runner {
    * opened elsewhere from then on. Calls made later reject with code "closed".
    */
   close(options?: Limits): Promise<void> {
-    this.#closing ??= this.#close(options, new PagewireError("closed", "the database is closed"));
-    return this.#closing;
+    return this.closeBecause(new PagewireError("closed", "the database is closed"), options);
   }
 
   /** @internal */
   closeBecause(reason: PagewireError, options?: Limits): Promise<void> {
-    this.#closing ??= this.#close(options, reason);
+    if (this.#closing === undefined) {
+      // What is refused here has closed nothing, and may be tried again.
+      try {
+        checkLimits(options);
+        this.checkDeadlock();
+      } catch (error) {
+        return Promise.reject(error);
+      }
+      this.#closing = this.#close(options, reason);
+    }
     return this.#closing;
   }
 
   async #close(options: Limits | undefined, reason: PagewireError): Promise<void> {
     if (this.gate.held) {
-      this.checkDeadlock();
       // A transaction that does not end in time is not waited for: the close below ends it.
       await this.gate.later(true, options, this.core.defaults.timeout, () => {}).catch(() => {});
     }
     this.#stop(reason);
-    const closed = call("close", { handle: this.core.handle, timeoutMs: options?.timeout }, options);
+    const closed = callToClose("close", { handle: this.core.handle }, options);
     this.#release();
     await closed;
   }

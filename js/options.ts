@@ -1,6 +1,6 @@
 // What callers pass in: parameters and options, and the limits that follow from them.
 
-import { PagewireError } from "./errors.js";
+import { abortError, PagewireError } from "./errors.js";
 import type { Integers, RowMode } from "./rows.js";
 
 /** A value to bind. Booleans bind as 0 and 1, safe integers as INTEGER, other numbers as REAL. */
@@ -39,6 +39,12 @@ export function timeoutOf(timeout: number | undefined, otherwise: number): numbe
     throw new TypeError(`timeout: ${String(timeout)} is not a whole number of milliseconds from 0 to 2147483647`);
   }
   return timeout;
+}
+
+/** Checks limits before anything is begun: throws if the timeout is none, or if the signal has been aborted. */
+export function checkLimits(limits: Limits | undefined): void {
+  timeoutOf(limits?.timeout, 0);
+  if (limits?.signal?.aborted) throw abortError(limits.signal);
 }
 
 /** Checks that an actor's id is text that UTF-8 can hold: else two ids would become one. The server checks the rest. */

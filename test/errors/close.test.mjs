@@ -70,6 +70,20 @@ test("a closed channel refuses its own calls and those of its databases", async 
   await again.close();
 });
 
+test("a close that is refused has closed nothing, and can be made again", async () => {
+  const channel = await connect({ url: s.server.url, token });
+  const db = await channel.open("closed-at-the-second-try");
+  const reason = new Error("enough");
+  for (const it of [db, channel]) {
+    await assert.rejects(it.close({ timeout: -1 }), { name: "TypeError", message: /timeout/ });
+    await assert.rejects(it.close({ signal: AbortSignal.abort(reason) }), { code: "aborted", cause: reason });
+    assert.deepEqual(await db.get("SELECT 1 AS one"), { one: 1 });
+  }
+  await db.close();
+  await (await s.channel.open("closed-at-the-second-try")).close();
+  await channel.close();
+});
+
 // Calls under way, as promises. `asks` says that one of them needs an answer of the server, which is held back.
 const work = {
   nothing: { begin: () => [] },
@@ -114,6 +128,7 @@ const ways = {
   "close()": (db) => db.close(),
   "close({ timeout })": (db) => db.close({ timeout: 100 }),
   "close({ signal })": (db) => db.close({ signal: AbortSignal.timeout(100) }),
+  "closing the channel, { signal }": (db) => db.channel.close({ signal: AbortSignal.timeout(100) }),
   "closing the channel": (db) => db.channel.close({ timeout: 1000 }),
 };
 

@@ -2,6 +2,7 @@ package channel
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"reflect"
 	"slices"
@@ -123,6 +124,10 @@ func (k *conn) write() {
 			return
 		}
 		if err := k.ws.WriteMessage(websocket.BinaryMessage, frame); err != nil {
+			if errors.Is(err, websocket.ErrCloseSent) { // by the reader, which knows why and is about to say it
+				<-k.stop
+				return
+			}
 			k.c.lost(k, fmt.Errorf("%w: write: %w", ErrUnreachable, err))
 			return
 		}

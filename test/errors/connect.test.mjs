@@ -1,5 +1,6 @@
 // What can go wrong before a channel stands, on either side of the connection.
 
+import "../support/alive.mjs";
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { createServer } from "node:net";

@@ -1,5 +1,6 @@
 // A connection that turns to garbage amid work: the client drops it, reconnects, and loses nothing.
 
+import "../support/alive.mjs";
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { createServer, connect as dial } from "node:net";

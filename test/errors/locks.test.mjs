@@ -1,5 +1,6 @@
 // Two writers of one actor: one of them is refused, waits or is evicted, and is told so.
 
+import "../support/alive.mjs";
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import test from "node:test";

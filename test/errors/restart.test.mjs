@@ -1,6 +1,7 @@
 // The server is killed amid work and comes back with the same data on the same port: nothing acknowledged is lost, and
 // nothing is written twice.
 
+import "../support/alive.mjs";
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";

@@ -1,6 +1,7 @@
 // Journals that @rivetkit/sqlite-vfs leaves behind when it is killed: a hot one is rolled back when Pagewire opens the
 // database, one that is not hot means nothing (I3, I9).
 
+import "../support/alive.mjs";
 import assert from "node:assert/strict";
 import test from "node:test";
 import { contentsOf } from "./contents.mjs";

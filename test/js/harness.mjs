@@ -1,5 +1,6 @@
 // A real server for the tests of one file, and databases on it.
 
+import "../support/alive.mjs";
 import { after, before } from "node:test";
 import { connect } from "pagewire";
 import { startServer } from "pagewire/server";

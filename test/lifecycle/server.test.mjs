@@ -1,5 +1,6 @@
 // A server of startServer lives and ends with the program that started it.
 
+import "../support/alive.mjs";
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";

@@ -1,5 +1,6 @@
 // Worker threads come and go at any moment, each an environment of its own.
 
+import "../support/alive.mjs";
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import test from "node:test";

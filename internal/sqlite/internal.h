@@ -95,8 +95,7 @@ struct pw_db {
   int refused;                   /* the commit was: what is synced next is its rollback */
   pw_stmt *stmts;                /* all that belong to this database */
   int inline_mode;               /* a miss interrupts instead of fetching */
-  int missed;                    /* ... and has done so: missed_key says where */
-  uint64_t missed_key;
+  int missed;                    /* ... and has done so */
   int interrupted;               /* the progress handler has ended the run */
   int stepping;                  /* inside sqlite3_step: the guard wants to know */
   int trusted;                   /* our own SQL: the guard lets it pass */

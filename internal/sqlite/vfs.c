@@ -123,7 +123,6 @@ static int read_page(pw_file *file, uint32_t index, uint32_t offset, void *out, 
   }
   if (db->inline_mode) {
     db->missed = 1;
-    db->missed_key = key;
     return SQLITE_INTERRUPT;
   }
   if (whole) db->metrics.vfs_misses++;

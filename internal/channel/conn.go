@@ -160,7 +160,7 @@ func (k *conn) nextFrame(buf []byte) (frame []byte, reuse, ok bool) {
 		nonce := k.nonce
 		c.mu.Unlock()
 		frame = appendField(appendHead(nil, cborMap, 2), 0, uint64(protocol.FramePong))
-		return appendField(frame, 1, nonce), false, true
+		return protocol.Seal(appendField(frame, 1, nonce)), false, true
 	}
 	cl := k.queue[0]
 	k.queue[0] = nil
@@ -209,9 +209,9 @@ func (k *conn) nextCommitFrame(cl *call, buf []byte) (frame []byte, reuse bool) 
 
 	buf = slices.Grow(buf, len(pages)*pageCost+envelopeBytes+len(a.id))
 	if last {
-		return appendCommit(buf, cl.id, a.id, &head, indexes, pages), false
+		return protocol.Seal(appendCommit(buf, cl.id, a.id, &head, indexes, pages)), false
 	}
-	return appendStage(buf, cl.id, a.id, indexes, pages), true
+	return protocol.Seal(appendStage(buf, cl.id, a.id, indexes, pages)), true
 }
 
 // read is the reader.

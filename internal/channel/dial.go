@@ -88,6 +88,18 @@ func target(cfg *Config) (string, error) {
 	return u.String(), nil
 }
 
+// namespace returns the one that the URL of the channel names.
+func (c *Channel) namespace() string {
+	u, err := url.Parse(c.url)
+	if err != nil {
+		return ""
+	}
+	if name := u.Query().Get("namespace"); name != "" {
+		return name
+	}
+	return protocol.DefaultNamespace
+}
+
 // connect makes one connection: TCP, TLS, the WebSocket handshake and the welcome. It does not start it.
 func (c *Channel) connect(ctx context.Context) (*conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.ConnectTimeout)
@@ -171,6 +183,10 @@ func (c *Channel) greet(ws *websocket.Conn) (*conn, error) {
 	}
 	if w.Version != protocol.Version {
 		return nil, fmt.Errorf("%w: the server speaks version %d, this client %d", ErrVersion, w.Version, protocol.Version)
+	}
+	if want := c.namespace(); w.Namespace != want {
+		return nil, fmt.Errorf("%w: %w: the server answers for the namespace %q, %q was asked for", ErrUnreachable, errProtocol,
+			w.Namespace, want)
 	}
 	if w.Limits.FrameBytes < minFrameBytes {
 		return nil, fmt.Errorf("%w: %w: a frame limit of %d bytes, less than %d", ErrUnreachable, errProtocol,

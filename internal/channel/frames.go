@@ -7,7 +7,8 @@ import (
 )
 
 // The frames of a commit are encoded here by hand: package protocol's encoder would want the bytes of all pages joined,
-// and copy them once more. What comes out is the same, byte for byte (a test holds it against protocol.Encode).
+// and copy them once more. What comes out, once sealed, is the same, byte for byte (a test holds it against
+// protocol.Encode).
 
 // stageBytes is how many bytes of pages a stage frame carries at most.
 const stageBytes = 1 << 20
@@ -15,7 +16,7 @@ const stageBytes = 1 << 20
 // pageCost is what a page takes in a frame: its bytes and its index in CBOR.
 const pageCost = protocol.PageSize + 5
 
-// envelopeBytes is what a stage or commit frame takes besides its pages and the actor id, generously.
+// envelopeBytes is what a stage or commit frame takes besides its pages and the actor id, checksum included, generously.
 const envelopeBytes = 256
 
 // pagesPerFrame is how many pages a frame of at most frameBytes carries for an actor.

@@ -36,11 +36,11 @@ func TestFramesEqualTheCodec(t *testing.T) {
 			full.Pages = all
 			want, err := protocol.Encode(protocol.Request[*protocol.Commit]{ID: 70001, Actor: test.actor, Op: protocol.OpCommit, Body: &full})
 			require.NoError(t, err)
-			require.Equal(t, want, channel.AppendCommit(nil, 70001, test.actor, &test.commit, test.indexes, pages))
+			require.Equal(t, want, protocol.Seal(channel.AppendCommit(nil, 70001, test.actor, &test.commit, test.indexes, pages)))
 
 			want, err = protocol.Encode(protocol.Stage{Commit: 70001, Actor: test.actor, Pages: all})
 			require.NoError(t, err)
-			require.Equal(t, want, channel.AppendStage(nil, 70001, test.actor, test.indexes, pages))
+			require.Equal(t, want, protocol.Seal(channel.AppendStage(nil, 70001, test.actor, test.indexes, pages)))
 		})
 	}
 }
@@ -54,8 +54,8 @@ func TestPagesPerFrameFit(t *testing.T) {
 			indexes[i], pages[i] = 1<<32-1, page(1)
 		}
 		head := protocol.Commit{Generation: 1 << 62, Seq: 1 << 62, Count: 1 << 62, Size: 1 << 44, Staged: 1 << 32, DropFiles: []byte{1, 2, 3}}
-		require.LessOrEqual(t, len(channel.AppendCommit(nil, 1<<62, actor, &head, indexes, pages)), limit)
-		require.LessOrEqual(t, len(channel.AppendStage(nil, 1<<62, actor, indexes, pages)), limit)
+		require.LessOrEqual(t, len(protocol.Seal(channel.AppendCommit(nil, 1<<62, actor, &head, indexes, pages))), limit)
+		require.LessOrEqual(t, len(protocol.Seal(channel.AppendStage(nil, 1<<62, actor, indexes, pages))), limit)
 	}
 	require.Equal(t, 255, channel.PagesPerFrame(4<<20, "actor-1"), "a stage is about 1 MiB")
 }

@@ -232,7 +232,7 @@ func misbehave(t *testing.T, f func(ws *websocket.Conn)) string {
 			return
 		}
 		defer ws.Close()
-		send(ws, protocol.Welcome{Version: protocol.Version, Limits: protocol.Limits{FrameBytes: 1 << 62, PingMillis: 1 << 62, ActorQueue: 1 << 63, CommitBytes: 1 << 63}})
+		send(ws, protocol.Welcome{Namespace: protocol.DefaultNamespace, Version: protocol.Version, Limits: protocol.Limits{FrameBytes: 1 << 62, PingMillis: 1 << 62, ActorQueue: 1 << 63, CommitBytes: 1 << 63}})
 		f(ws)
 		_, _, _ = ws.ReadMessage()
 	}))
@@ -273,8 +273,17 @@ func TestBrokenServers(t *testing.T) {
 		{"garbage", "malformed frame", func(ws *websocket.Conn) { _ = ws.WriteMessage(websocket.BinaryMessage, []byte{0xff, 1, 2}) }},
 		{"empty frame", "malformed frame", func(ws *websocket.Conn) { _ = ws.WriteMessage(websocket.BinaryMessage, nil) }},
 		{"text", "text frame", func(ws *websocket.Conn) { _ = ws.WriteMessage(websocket.TextMessage, []byte("hello")) }},
-		{"unknown frame type", "malformed frame", func(ws *websocket.Conn) { _ = ws.WriteMessage(websocket.BinaryMessage, []byte{0xa1, 0, 99}) }},
-		{"second welcome", "unexpected", func(ws *websocket.Conn) { send(ws, protocol.Welcome{Version: protocol.Version}) }},
+		{"damaged frame", "checksum", func(ws *websocket.Conn) {
+			b := protocol.Seal([]byte{0xa2, 0, byte(protocol.FramePing), 1, 7})
+			b[4] ^= 1
+			_ = ws.WriteMessage(websocket.BinaryMessage, b)
+		}},
+		{"unknown frame type", "malformed frame", func(ws *websocket.Conn) {
+			_ = ws.WriteMessage(websocket.BinaryMessage, protocol.Seal([]byte{0xa1, 0, 99}))
+		}},
+		{"second welcome", "unexpected", func(ws *websocket.Conn) {
+			send(ws, protocol.Welcome{Namespace: protocol.DefaultNamespace, Version: protocol.Version})
+		}},
 		{"answer to nothing", "not asked", func(ws *websocket.Conn) { send(ws, protocol.Response[protocol.Empty]{ID: 99}) }},
 		{"answer of another type", "answer to a open", func(ws *websocket.Conn) { respond(ws, []int{1, 2, 3}) }},
 		{"answer twice", "not asked", func(ws *websocket.Conn) {
@@ -324,7 +333,7 @@ func TestBackoffGrowsWhenConnectionsDoNotLast(t *testing.T) {
 			return
 		}
 		dials.Add(1)
-		send(ws, protocol.Welcome{Version: protocol.Version, Limits: protocol.Limits{FrameBytes: 1 << 20}})
+		send(ws, protocol.Welcome{Namespace: protocol.DefaultNamespace, Version: protocol.Version, Limits: protocol.Limits{FrameBytes: 1 << 20}})
 		ws.Close()
 	}))
 	defer h.Close()

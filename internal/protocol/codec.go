@@ -1,8 +1,11 @@
 package protocol
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"slices"
+	"sync"
 
 	"github.com/fxamacker/cbor/v2"
 )
@@ -17,10 +20,10 @@ const (
 
 // encoding and decoding are the two CBOR modes of the protocol. They are immutable and safe for concurrent use.
 var (
-	encoding = must(func() (cbor.EncMode, error) {
+	encoding = must(func() (cbor.UserBufferEncMode, error) {
 		o := cbor.CoreDetEncOptions()
 		o.TagsMd = cbor.TagsForbidden
-		return o.EncMode()
+		return o.UserBufferEncMode()
 	}())
 	decoding = must(cbor.DecOptions{
 		DupMapKey:        cbor.DupMapKeyEnforcedAPF,
@@ -67,18 +70,32 @@ func (e *UnknownFrameError) Error() string {
 	return fmt.Sprintf("frame type %d is unknown here", e.Type)
 }
 
-// Encode returns the deterministic encoding of a frame, a body or a result. It sets the type of a frame, and encodes a
-// response with an error without its result.
+// buffers holds *bytes.Buffer for Encode to encode frames into.
+var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+
+// Encode returns a frame as a message, checksum included, or the deterministic encoding of a body or a result. It sets
+// the type of a frame, and encodes a response with an error without its result.
 func Encode(v any) ([]byte, error) {
-	if f, ok := v.(frame); ok {
-		v = f.wire()
+	f, ok := v.(frame)
+	if !ok {
+		return encoding.Marshal(v)
 	}
-	return encoding.Marshal(v)
+	buf := buffers.Get().(*bytes.Buffer)
+	defer buffers.Put(buf)
+	buf.Reset()
+	if err := encoding.MarshalToBuffer(f.wire(), buf); err != nil {
+		return nil, err
+	}
+	return Seal(append(slices.Grow([]byte(nil), buf.Len()+ChecksumBytes), buf.Bytes()...)), nil
 }
 
-// DecodeClientFrame decodes a frame that a client sent: *[RawRequest], *[Stage] or *[Pong]. The error is a
-// *[FrameError]. What is returned does not share memory with b.
-func DecodeClientFrame(b []byte) (any, error) {
+// DecodeClientFrame decodes a message that a client sent, once its checksum has been verified: *[RawRequest], *[Stage] or *[Pong]. The error is a
+// *[FrameError]. What is returned does not share memory with message.
+func DecodeClientFrame(message []byte) (any, error) {
+	b, err := unseal(message)
+	if err != nil {
+		return nil, &FrameError{Err: err}
+	}
 	t, id, hasID, err := readHeader(b)
 	if err != nil {
 		return nil, &FrameError{Err: err}
@@ -97,9 +114,13 @@ func DecodeClientFrame(b []byte) (any, error) {
 	return nil, &FrameError{Err: &UnknownFrameError{Type: t}}
 }
 
-// DecodeServerFrame decodes a frame that a server sent: *[Welcome], *[RawResponse], *[Ping], *[LockLost] or *[Drain].
-// The error is a *[FrameError]. What is returned does not share memory with b.
-func DecodeServerFrame(b []byte) (any, error) {
+// DecodeServerFrame decodes a message that a server sent, once its checksum has been verified: *[Welcome], *[RawResponse], *[Ping], *[LockLost] or *[Drain].
+// The error is a *[FrameError]. What is returned does not share memory with message.
+func DecodeServerFrame(message []byte) (any, error) {
+	b, err := unseal(message)
+	if err != nil {
+		return nil, &FrameError{Err: err}
+	}
 	t, id, hasID, err := readHeader(b)
 	if err != nil {
 		return nil, &FrameError{Err: err}

@@ -26,6 +26,12 @@ func fromHex(t *testing.T, s string) []byte {
 	return b
 }
 
+// sealed returns a frame given in hex as a message.
+func sealed(t *testing.T, s string) []byte {
+	t.Helper()
+	return protocol.Seal(fromHex(t, s))
+}
+
 func TestResponseHasResultOrError(t *testing.T) {
 	cases := []struct {
 		name string
@@ -44,7 +50,7 @@ func TestResponseHasResultOrError(t *testing.T) {
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			b := encode(t, c.v)
-			require.Equal(t, fromHex(t, c.hex), b)
+			require.Equal(t, sealed(t, c.hex), b)
 			v, err := protocol.DecodeServerFrame(b)
 			require.NoError(t, err)
 			require.IsType(t, (*protocol.RawResponse)(nil), v)
@@ -52,7 +58,7 @@ func TestResponseHasResultOrError(t *testing.T) {
 		})
 	}
 	for _, bad := range []string{"a2 0005 0107", "a4 0005 0107 02a0 03a2016178026179"} {
-		_, err := protocol.DecodeServerFrame(fromHex(t, bad))
+		_, err := protocol.DecodeServerFrame(sealed(t, bad))
 		var fe *protocol.FrameError
 		require.ErrorAs(t, err, &fe)
 		require.True(t, fe.HasID)
@@ -107,7 +113,7 @@ func TestMalformedFrames(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			v, err := protocol.DecodeClientFrame(fromHex(t, c.hex))
+			v, err := protocol.DecodeClientFrame(sealed(t, c.hex))
 			require.Nil(t, v)
 			var fe *protocol.FrameError
 			require.ErrorAs(t, err, &fe)
@@ -121,22 +127,22 @@ func TestMalformedFrames(t *testing.T) {
 
 func TestUnknownIsTold(t *testing.T) {
 	for _, h := range []string{"a1 0009", "a1 00190123", "a1 0004"} {
-		_, err := protocol.DecodeClientFrame(fromHex(t, h))
+		_, err := protocol.DecodeClientFrame(sealed(t, h))
 		var unknown *protocol.UnknownFrameError
 		require.ErrorAs(t, err, &unknown)
 	}
-	_, err := protocol.DecodeServerFrame(fromHex(t, "a1 0001"))
+	_, err := protocol.DecodeServerFrame(sealed(t, "a1 0001"))
 	var unknown *protocol.UnknownFrameError
 	require.True(t, errors.As(err, &unknown))
 	require.Equal(t, uint64(1), unknown.Type)
 
 	// An operation of a later version still decodes, so that it can be answered unsupported.
-	v, err := protocol.DecodeClientFrame(fromHex(t, "a5 0001 0105 026161 03190fff 04a0"))
+	v, err := protocol.DecodeClientFrame(sealed(t, "a5 0001 0105 026161 03190fff 04a0"))
 	require.NoError(t, err)
 	require.Equal(t, protocol.Op(0xfff), v.(*protocol.RawRequest).Op)
 
 	// Unknown keys are ignored.
-	_, err = protocol.DecodeClientFrame(fromHex(t, "a6 0001 0105 026161 0303 04a0 1820 a1 6161 82 01 f6"))
+	_, err = protocol.DecodeClientFrame(sealed(t, "a6 0001 0105 026161 0303 04a0 1820 a1 6161 82 01 f6"))
 	require.NoError(t, err)
 }
 

@@ -20,11 +20,12 @@ type Limits struct {
 
 // Welcome is the first frame that a server sends.
 type Welcome struct {
-	Type    FrameType `cbor:"0,keyasint"`
-	Version uint64    `cbor:"1,keyasint"` // protocol version, equal to the subprotocol's
-	Server  string    `cbor:"2,keyasint"` // server name and version, for people
-	Session string    `cbor:"3,keyasint"` // names this connection in logs
-	Limits  Limits    `cbor:"4,keyasint"`
+	Type      FrameType `cbor:"0,keyasint"`
+	Version   uint64    `cbor:"1,keyasint"` // protocol version, equal to the subprotocol's
+	Server    string    `cbor:"2,keyasint"` // server name and version, for people
+	Session   string    `cbor:"3,keyasint"` // names this connection in logs
+	Limits    Limits    `cbor:"4,keyasint"`
+	Namespace string    `cbor:"5,keyasint"` // that the connection is in: a damaged URL must not lead to another one
 }
 
 // Request asks for one operation on one actor. B is the body type of the operation, or cbor.RawMessage when decoding.

@@ -1,8 +1,8 @@
 // Package protocol is the wire format of the Pagewire KV channel: the messages that a client and a server exchange as
 // binary WebSocket frames, their limits and their error codes.
 //
-// Every frame is one CBOR map with integer keys (RFC 8949, core deterministic encoding). Key 0 of a frame is its
-// [FrameType]. Unknown keys are ignored, so that fields can be added within one version. docs/protocol.md is the
+// Every frame is one CBOR map with integer keys (RFC 8949, core deterministic encoding), followed by its CRC-32C. Key 0 of
+// a frame is its [FrameType]. Unknown keys are ignored, so that fields can be added within one version. docs/protocol.md is the
 // specification; protocol.cddl and testdata hold the schema and the golden bytes that both languages check.
 package protocol
 
@@ -19,6 +19,9 @@ const TokenSubprotocolPrefix = "pagewire.token."
 
 // ChannelPath is the HTTP path of the KV channel. The query parameter "namespace" selects the namespace.
 const ChannelPath = "/v1/channel"
+
+// DefaultNamespace is the namespace of connections that name none.
+const DefaultNamespace = "default"
 
 // PageSize is the size in bytes of a database page and of a file chunk.
 const PageSize = 4096

@@ -42,7 +42,7 @@ type malformed struct {
 	ID        *uint64 `json:"id"` // the id to answer on, null if there is none
 }
 
-const about = "Frames of the Pagewire KV channel, version 1. value renders a frame's CBOR: a map is an object whose names are " +
+const about = "Messages of the Pagewire KV channel, version 1: a frame in CBOR and its CRC-32C, 4 bytes big-endian. value renders the CBOR: a map is an object whose names are " +
 	"its keys in decimal, a byte string is {\"$hex\": \"...\"}, an integer beyond 2^53-1 is {\"$int\": \"...\"}."
 
 func vectorPages(indexes ...uint32) protocol.Pages {
@@ -112,6 +112,7 @@ func vectorCases() []vectorCase {
 				KeyBytes: 2048, ValueBytes: 131072, BatchKeys: 128, PutBytes: 999424, ActorBytes: 10 << 30, ConnectionActors: 1000,
 				ActorQueue: 64, CommitBytes: 256 << 20, FrameBytes: 4 << 20, PreloadBytes: 1 << 20, FetchPages: 512, PingMillis: 10000,
 			},
+			Namespace: "default",
 		}, nil},
 		response("open result", protocol.OpenResult{
 			Generation: 4, Seq: 9, Files: []protocol.File{{Tag: 0, Size: 12288}},
@@ -147,7 +148,7 @@ func vectorCases() []vectorCase {
 
 func malformedCases() []malformed {
 	id := uint64(5)
-	return []malformed{
+	cases := []malformed{
 		{"empty frame", "client", "", nil},
 		{"not a map", "client", "80", nil},
 		{"request without id", "client", "a10001", nil},
@@ -161,6 +162,17 @@ func malformedCases() []malformed {
 		{"response with neither result nor error", "server", "a200050105", &id},
 		{"response with result and error", "server", "a40005010502a003a2016178026179", &id},
 	}
+	for i := range cases {
+		b, _ := hex.DecodeString(cases[i].Hex)
+		cases[i].Hex = hex.EncodeToString(protocol.Seal(b))
+	}
+	return append(cases,
+		malformed{"nothing", "client", "", nil},
+		malformed{"shorter than a checksum", "client", "a20003", nil},
+		malformed{"pong without checksum", "client", "a200030105", nil},
+		malformed{"pong with a bit turned", "client", "a200030104" + "a4bc7d9d", nil},
+		malformed{"ping with the checksum of another", "server", "a200060104" + "a4bc7d9d", nil},
+	)
 }
 
 // render gives CBOR as JSON, as the file's about text says.
@@ -204,7 +216,7 @@ func TestVectors(t *testing.T) {
 	for _, c := range vectorCases() {
 		b := encode(t, c.frame)
 		var generic any
-		require.NoError(t, cbor.Unmarshal(b, &generic))
+		require.NoError(t, cbor.Unmarshal(b[:len(b)-protocol.ChecksumBytes], &generic))
 		made.Frames = append(made.Frames, vector{c.name, c.direction, hex.EncodeToString(b), render(t, generic)})
 	}
 	if *update {

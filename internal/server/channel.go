@@ -15,9 +15,6 @@ import (
 	"github.com/pagewire/pagewire/internal/protocol"
 )
 
-// DefaultNamespace is the namespace of connections that name none.
-const DefaultNamespace = "default"
-
 var upgrader = websocket.Upgrader{
 	Subprotocols:    []string{protocol.Subprotocol()},
 	ReadBufferSize:  16 * kib,
@@ -115,7 +112,7 @@ func (s *Server) admit(r *http.Request) (namespace string, no *refusal) {
 	case !s.tokens.accept(token):
 		return deny(http.StatusUnauthorized, protocol.CodeUnauthorized, "the token is not one of this server's")
 	}
-	namespace = DefaultNamespace
+	namespace = protocol.DefaultNamespace
 	if values, ok := r.URL.Query()["namespace"]; ok {
 		namespace = values[0]
 	}

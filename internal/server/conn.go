@@ -59,7 +59,7 @@ func newConn(s *Server, ws *websocket.Conn, nc *corkedConn, namespace string) *c
 	c.out.init()
 	// Before the server knows the connection, so that no other frame can be the first.
 	c.push(&protocol.Welcome{
-		Version: protocol.Version, Server: "pagewire " + s.cfg.Version, Session: c.id, Limits: s.cfg.Limits,
+		Version: protocol.Version, Server: "pagewire " + s.cfg.Version, Session: c.id, Limits: s.cfg.Limits, Namespace: namespace,
 	})
 	return c
 }

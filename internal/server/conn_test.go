@@ -145,8 +145,9 @@ func TestMalformedFrames(t *testing.T) {
 		{"garbage", websocket.BinaryMessage, []byte{0xff, 0x00, 0x13}, websocket.CloseInvalidFramePayloadData},
 		{"empty", websocket.BinaryMessage, nil, websocket.CloseInvalidFramePayloadData},
 		{"text", websocket.TextMessage, []byte("{}"), websocket.CloseInvalidFramePayloadData},
-		{"unknown type", websocket.BinaryMessage, []byte{0xa1, 0x00, 0x18, 0x63}, websocket.CloseInvalidFramePayloadData},
-		{"a server's frame", websocket.BinaryMessage, []byte{0xa2, 0x00, 0x06, 0x01, 0x01}, websocket.CloseInvalidFramePayloadData},
+		{"damaged", websocket.BinaryMessage, protocol.Seal([]byte{0xa2, 0x00, 0x03, 0x01, 0x05})[1:], websocket.CloseInvalidFramePayloadData},
+		{"unknown type", websocket.BinaryMessage, protocol.Seal([]byte{0xa1, 0x00, 0x18, 0x63}), websocket.CloseInvalidFramePayloadData},
+		{"a server's frame", websocket.BinaryMessage, protocol.Seal([]byte{0xa2, 0x00, 0x06, 0x01, 0x01}), websocket.CloseInvalidFramePayloadData},
 		{"over the limit", websocket.BinaryMessage, make([]byte, l.FrameBytes+1), websocket.CloseMessageTooBig},
 	} {
 		t.Run(x.name, func(t *testing.T) {
@@ -157,7 +158,7 @@ func TestMalformedFrames(t *testing.T) {
 			c.mu.Lock()
 			c.wait[77] = make(chan *protocol.RawResponse, 1)
 			c.mu.Unlock()
-			require.NoError(t, c.ws.WriteMessage(websocket.BinaryMessage, []byte{0xa3, 0x00, 0x01, 0x01, 0x18, 77, 0x02, 0x05}))
+			require.NoError(t, c.ws.WriteMessage(websocket.BinaryMessage, protocol.Seal([]byte{0xa3, 0x00, 0x01, 0x01, 0x18, 77, 0x02, 0x05})))
 			c.refusedID(protocol.CodeBadRequest, 77)
 			require.NoError(t, c.ws.WriteMessage(x.kind, x.frame))
 			c.closes(x.status)

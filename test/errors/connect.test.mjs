@@ -7,7 +7,7 @@ import { createServer } from "node:net";
 import test from "node:test";
 import { connect, connectSync } from "pagewire";
 import { serve } from "../js/harness.mjs";
-import { frame, handshake, startServerOf } from "../support/websocket.mjs";
+import { frame, handshake, sealed, startServerOf } from "../support/websocket.mjs";
 
 const token = "secret-of-this-test";
 const s = serve({ token });
@@ -105,12 +105,12 @@ test("a client of another version is refused by our server", async () => {
 
 test("a server that greets with garbage is unreachable, not a crash", async (t) => {
   const greetings = {
-    "random bytes": frame(Buffer.from("fffefdfc00112233", "hex")),
+    "random bytes": frame(sealed(Buffer.from("fffefdfc00112233", "hex"))),
     "an empty message": frame(Buffer.alloc(0)),
     text: frame(Buffer.from("hello"), { opcode: 1 }),
-    "a response to nothing": frame(Buffer.from("a3000501182a02a0", "hex")),
-    "deeply nested arrays": frame(Buffer.alloc(10_000, 0x81)),
-    "a map of 2^40 pairs": frame(Buffer.from("bb0000010000000000", "hex")),
+    "a response to nothing": frame(sealed(Buffer.from("a3000501182a02a0", "hex"))),
+    "deeply nested arrays": frame(sealed(Buffer.alloc(10_000, 0x81))),
+    "a map of 2^40 pairs": frame(sealed(Buffer.from("bb0000010000000000", "hex"))),
     "a broken frame header": Buffer.from("ffffffff", "hex"),
     "a masked frame": Buffer.from("8281000000001e", "hex"),
     "a close": frame(Buffer.from([0x03, 0xe8]), { opcode: 8 }),

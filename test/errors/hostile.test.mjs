@@ -7,7 +7,7 @@ import { createServer, connect as dial } from "node:net";
 import test from "node:test";
 import { connect } from "pagewire";
 import { serve } from "../js/harness.mjs";
-import { frame } from "../support/websocket.mjs";
+import { frame, sealed } from "../support/websocket.mjs";
 
 const token = "secret-of-this-test";
 const s = serve({ token });
@@ -46,14 +46,15 @@ const hex = (text) => Buffer.from(text.replaceAll(" ", ""), "hex");
 const garbage = {
   "random bytes": frame(hex("fffefdfc00112233")),
   "an empty message": frame(Buffer.alloc(0)),
+  "a ping with a bit turned": frame(Buffer.concat([hex("a2 00 06 01 05"), sealed(hex("a2 00 06 01 04")).subarray(-4)])),
   text: frame(Buffer.from("hello"), { opcode: 1 }),
-  "a map that ends early": frame(hex("a3 00 05 01")),
-  "bytes after a frame": frame(hex("a2 00 06 01 01 ff")),
-  "a second welcome": frame(hex("a2 00 04 01 01")),
-  "a frame type of a client": frame(hex("a2 00 01 01 01")),
-  "a string of 2^60 bytes": frame(hex("a3 00 05 01 01 02 5b 1000000000000000")),
-  "deeply nested arrays": frame(Buffer.alloc(60_000, 0x81)),
-  "an indefinite map": frame(hex("bf 00 05 01 01 ff")),
+  "a map that ends early": frame(sealed(hex("a3 00 05 01"))),
+  "bytes after a frame": frame(sealed(hex("a2 00 06 01 01 ff"))),
+  "a second welcome": frame(sealed(hex("a2 00 04 01 01"))),
+  "a frame type of a client": frame(sealed(hex("a2 00 01 01 01"))),
+  "a string of 2^60 bytes": frame(sealed(hex("a3 00 05 01 01 02 5b 1000000000000000"))),
+  "deeply nested arrays": frame(sealed(Buffer.alloc(60_000, 0x81))),
+  "an indefinite map": frame(sealed(hex("bf 00 05 01 01 ff"))),
   "a frame longer than the limit": hex("82 7f 00000fffffffffff"),
   "reserved bits": hex("f2 03 a00000"),
   "a control frame that is too long": Buffer.concat([hex("89 7e 0400"), Buffer.alloc(1024)]),
@@ -88,8 +89,8 @@ test("what a correct server may send is taken in stride: unknown fields, answers
   const db = await channel.open("in-stride");
   channel.on("disconnect", ({ message }) => assert.fail(message));
   await db.exec("CREATE TABLE t (v)");
-  between.say(frame(hex("a3 00 06 01 07 18 63 f5"))); // a ping with an unknown key
-  between.say(frame(hex("a2 00 07 01 61 78"), {})); // lock_lost of an actor that is not open
+  between.say(frame(sealed(hex("a3 00 06 01 07 18 63 f5")))); // a ping with an unknown key
+  between.say(frame(sealed(hex("a2 00 07 01 61 78")), {})); // lock_lost of an actor that is not open
   await db.run("INSERT INTO t VALUES (1)");
   assert.deepEqual(await db.get("SELECT v FROM t"), { v: 1 });
   channel.removeAllListeners("disconnect");

@@ -14,6 +14,23 @@ export function frame(payload, { opcode = 2, final = true } = {}) {
   return Buffer.concat([Buffer.from(head), payload]);
 }
 
+/** A frame of the protocol as a message: its CRC-32C follows it. */
+export function sealed(frame) {
+  const sum = Buffer.alloc(4);
+  sum.writeUInt32BE(crc32c(frame));
+  return Buffer.concat([frame, sum]);
+}
+
+/** The CRC-32C of bytes. */
+export function crc32c(bytes) {
+  let crc = ~0;
+  for (const byte of bytes) {
+    crc ^= byte;
+    for (let bit = 0; bit < 8; bit++) crc = (crc >>> 1) ^ (crc & 1 ? 0x82f63b78 : 0);
+  }
+  return ~crc >>> 0;
+}
+
 /**
  * Starts a server that takes every WebSocket connection, answers the subprotocol it is told (null: none) and then calls
  * connected(socket). Ended with the test; returns its url.

@@ -25,6 +25,10 @@ cflags="$cflags -DSQLITE_OMIT_SHARED_CACHE"
 cflags="$cflags -DSQLITE_DEFAULT_MEMSTATUS=0"        # no global lock around every allocation
 cflags="$cflags -DSQLITE_DEFAULT_LOOKASIDE=1200,40"  # 48 KB a database: thousands are open at once
 cflags="$cflags -DSQLITE_USE_ALLOCA"
+case $(GOFLAGS= go env GOOS) in
+  windows) ;;
+  *) cflags="$cflags -DHAVE_LOCALTIME_R=1" ;;        # localtime() looks at the time zone's file each time (I7)
+esac
 
 export CGO_ENABLED=1
 export CGO_CFLAGS="$cflags"

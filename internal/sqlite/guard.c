@@ -32,6 +32,52 @@ static const struct {
     {"threads", "0", "0", "the engine keeps its own threads"},
 };
 
+/* PRAGMAs that may be set or take an argument: none reaches a file. One that is
+** in neither list is refused, so that a new SQLite brings nothing unlooked-at. */
+static const char *const harmless[] = {
+    "analysis_limit",
+    "application_id",
+    "auto_vacuum",
+    "automatic_index",
+    "busy_timeout",
+    "cache_size",
+    "case_sensitive_like",
+    "cell_size_check",
+    "checkpoint_fullfsync",
+    "count_changes",
+    "defer_foreign_keys",
+    "empty_result_callbacks",
+    "encoding",
+    "foreign_key_check",
+    "foreign_key_list",
+    "foreign_keys",
+    "full_column_names",
+    "fullfsync",
+    "ignore_check_constraints",
+    "incremental_vacuum",
+    "index_info",
+    "index_list",
+    "index_xinfo",
+    "integrity_check",
+    "legacy_alter_table",
+    "max_page_count",
+    "optimize",
+    "query_only",
+    "quick_check",
+    "read_uncommitted",
+    "recursive_triggers",
+    "reverse_unordered_selects",
+    "schema_version",
+    "secure_delete",
+    "short_column_names",
+    "table_info",
+    "table_list",
+    "table_xinfo",
+    "trusted_schema",
+    "user_version",
+    "writable_schema", /* without effect on the schema: the database is defensive */
+};
+
 static int deny(pw_db *db, const char *what, const char *name, const char *why) {
   snprintf(db->denied, sizeof(db->denied), "%s%s%s is not available: %s", what, *name ? " " : "",
            name, why);
@@ -49,7 +95,10 @@ static int check_pragma(pw_db *db, const char *name, const char *value) {
     }
     return deny(db, "setting PRAGMA", fixed[i].name, fixed[i].why);
   }
-  return SQLITE_OK;
+  for (i = 0; i < sizeof(harmless) / sizeof(harmless[0]); i++) {
+    if (sqlite3_stricmp(name, harmless[i]) == 0) return SQLITE_OK;
+  }
+  return deny(db, "setting this PRAGMA", "", "it is not one that Pagewire knows");
 }
 
 static int authorize(void *ctx, int action, const char *a, const char *b, const char *c,
@@ -71,6 +120,11 @@ static int authorize(void *ctx, int action, const char *a, const char *b, const 
     case SQLITE_FUNCTION:
       if (b && sqlite3_stricmp(b, "load_extension") == 0) {
         return deny(db, "load_extension()", "", "extensions cannot be loaded");
+      }
+      /* Given a bound parameter it tells the address of a tokenizer, or takes
+      ** the parameter's bytes for one. */
+      if (b && sqlite3_stricmp(b, "fts3_tokenizer") == 0) {
+        return deny(db, "fts3_tokenizer()", "", "it passes machine addresses");
       }
       return SQLITE_OK;
     default:

@@ -8,6 +8,15 @@
 #define STEP_BYTES     (256 * 1024)   /* text and blobs after which a step ends */
 #define MAX_TEXT_UNITS 0x1FFFFFE8 /* longest JavaScript string */
 
+/* Whether the guard's refusal is behind a result code. SQLite answers that of a
+** function with SQLITE_ERROR. */
+static int was_denied(const pw_db *db, int rc) {
+  if (!db->denied[0]) return 0;
+  return (rc & 0xFF) == SQLITE_AUTH ||
+         (rc == SQLITE_ERROR &&
+          strncmp(sqlite3_errmsg(db->conn), "not authorized to use function", 30) == 0);
+}
+
 /* Fails the operation with the real cause of an SQLite result code. */
 static void fail_with(pw_op *op, int rc) {
   pw_db *db = op->db;
@@ -22,7 +31,7 @@ static void fail_with(pw_op *op, int rc) {
   } else if (db->io_error.sqlite) {
     op->failed = 1;
     pw_error_copy(&op->error, &db->io_error);
-  } else if (db->denied[0] && (rc & 0xFF) == SQLITE_AUTH) {
+  } else if (was_denied(db, rc)) {
     pw_op_fail(op, "not_allowed", rc, "%s", db->denied);
   } else if ((rc & 0xFF) == SQLITE_INTERRUPT && db->until_ns) {
     pw_op_fail(op, "timeout", rc, "the statement did not finish within %lld ms",

@@ -10,6 +10,12 @@
 */
 #include <stdio.h>
 #include <time.h>
+#ifndef _WIN32
+#include <unistd.h>
+#ifdef __APPLE__
+#include <sys/random.h>
+#endif
+#endif
 #include "internal.h"
 
 /* An open file: the main database or the foreign journal. */
@@ -334,11 +340,17 @@ static int vfs_full_pathname(sqlite3_vfs *vfs, const char *name, int n, char *ou
   return SQLITE_OK;
 }
 
-/* Randomness, time and sleeping are the system's own. */
+/* Time and sleeping are the system's own, randomness too where that opens no
+** file; elsewhere SQLite's would open /dev/urandom. */
 static sqlite3_vfs *system_vfs;
 
 static int vfs_randomness(sqlite3_vfs *vfs, int n, char *out) {
   (void)vfs;
+#ifndef _WIN32
+  int at = 0;
+  while (at < n && getentropy(out + at, (size_t)(n - at < 256 ? n - at : 256)) == 0) at += 256;
+  if (at >= n) return n;
+#endif
   return system_vfs->xRandomness(system_vfs, n, out);
 }
 
@@ -386,6 +398,9 @@ int pw_vfs_register(void) {
 
   pthread_mutex_lock(&once);
   if (!done) {
+#ifndef _WIN32
+    tzset(); /* reads the time zone's file now, so that no SQL does ('localtime') */
+#endif
     rc = sqlite3_initialize();
     if (rc == SQLITE_OK) {
       system_vfs = sqlite3_vfs_find(0);

@@ -123,6 +123,10 @@ func serve(s *settings, stdin io.Reader, stdout, stderr io.Writer) (err error) {
 	select {
 	case err := <-failed:
 		return fmt.Errorf("the server stopped accepting connections: %w", err)
+	case <-store.Failed():
+		// What was acknowledged is on disk; what else is, only a new process finds out. Connections are closed, and
+		// clients resume with whoever serves the store next.
+		return errors.New("the store's disk failed; the log says how. Start the server again when it has been seen to")
 	case got := <-signals:
 		log.Info("draining", "reason", got.String(), "grace", s.drainGrace)
 		go exitOnSignal(signals, 1, log)

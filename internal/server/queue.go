@@ -233,6 +233,12 @@ func (q *queue) serve(it item) {
 	if c.ctx.Err() != nil {
 		return
 	}
+	if errors.Is(err, store.ErrStopped) {
+		// Nobody knows whether a write is stored: no answer would be true. Its sender asks again where it resumes (I4).
+		c.server.cfg.Logger.Error("the store has stopped", "session", c.id, "actor", q.actor, "error", err)
+		c.close(closeInternal, "the server's store has stopped; its log says why")
+		return
+	}
 	if err != nil {
 		c.fail(it.ID, q.explain(it.Op, err))
 		return

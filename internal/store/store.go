@@ -27,6 +27,9 @@ var (
 	ErrCorrupt = errors.New("store: corrupt")
 	// ErrInUse is returned when another process has the store open.
 	ErrInUse = errors.New("store: in use by another process")
+	// ErrStopped is returned when stable storage has failed, to the calls under way, whose writes may or may not be
+	// stored, and to all that follow: nobody knows what is stored until the store has been opened again.
+	ErrStopped = errors.New("store: stopped, because stable storage failed")
 	// ErrClosed is returned after Close.
 	ErrClosed = errors.New("store: closed")
 )
@@ -70,7 +73,7 @@ type Store interface {
 	// false. Key and value are valid during the call only, and are not to be changed.
 	Scan(ctx context.Context, actor string, r Range, reverse bool, fn func(key, value []byte) bool) error
 	// Apply applies b and returns the new head once the write is on stable storage. On ErrApplied the head returned is
-	// the current one. Any other error means that nothing was applied, except errors of stable storage itself.
+	// the current one. Any other error means that nothing was applied, except ErrStopped.
 	Apply(ctx context.Context, actor string, b *Batch) (Head, error)
 	// Close waits for running calls and releases the store.
 	Close() error

@@ -36,7 +36,23 @@ func (s *Store) write(
 	if err := s.enter(ctx); err != nil {
 		return store.Head{}, err
 	}
-	defer s.running.Done()
+	var head store.Head
+	var err error
+	stopped := s.await(func() error {
+		defer s.running.Done()
+		head, err = s.finish(ctx, actor, make)
+		return nil
+	})
+	if stopped != nil {
+		return store.Head{}, stopped
+	}
+	return head, err
+}
+
+// finish makes the write and waits until it is on stable storage.
+func (s *Store) finish(
+	ctx context.Context, actor string, make func(store.Head) (store.Head, *pebble.Batch, error),
+) (store.Head, error) {
 	a := s.gates.acquire(actor)
 	defer s.gates.release(actor, a)
 
@@ -53,7 +69,8 @@ func (s *Store) write(
 		err = batch.SyncWait()
 	}
 	if err != nil {
-		err = s.fail(err)
+		s.disk.fail(err)
+		err = s.disk.stopped()
 	}
 	c.resolve(err)
 	if err != nil {
@@ -89,18 +106,21 @@ func (s *Store) submit(
 	return next, batch, c, s.db.ApplyNoSyncWait(batch, pebble.Sync)
 }
 
-// checkSpace refuses a batch of size bytes when the disk is nearly full. Pebble cannot go on after a write of its log or
-// manifest has failed, so the last of the space is kept for what makes room: batches that shrink their actor always
+// checkSpace refuses a batch of size bytes when the disk is full or nearly so. Once it is full, writes of the log wait
+// and can be refused no more, so the last of the space is kept for what makes room: batches that shrink their actor always
 // pass, those that keep its size (an UPDATE, or a DELETE that only fills SQLite's free list) have half the reserve.
 func (s *Store) checkSpace(head, next store.Head, size uint64) error {
 	reserve := s.reserve
+	if s.disk.full() {
+		return fmt.Errorf("%w: the disk of %s is full", store.ErrFull, s.dir)
+	}
 	switch {
 	case next.UsedBytes < head.UsedBytes || next.Generation != head.Generation:
 		return nil
 	case next.UsedBytes == head.UsedBytes:
 		reserve /= 2
 	}
-	usage, err := s.fs.GetDiskUsage(s.dir)
+	usage, err := s.disk.GetDiskUsage(s.dir)
 	if err != nil {
 		return nil // not every file system can tell
 	}

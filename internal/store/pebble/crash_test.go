@@ -66,6 +66,32 @@ func stateAfter(seq uint64) (entries []string, used uint64) {
 	return entries, used
 }
 
+// requireWhole checks that an actor, of generation 1, holds exactly the commits up to one between least and most, and
+// that the store goes on from it. I2: least was acknowledged. I3: no commit is there in part. I4: one applied is known.
+func requireWhole(t *testing.T, s *pebble.Store, actor string, least, most uint64, when ...any) {
+	t.Helper()
+	ctx := context.Background()
+	head, err := s.Head(ctx, actor)
+	require.NoError(t, err)
+	require.GreaterOrEqual(t, head.Seq, least, append([]any{"I2: an acknowledged commit is lost: %v"}, when...)...)
+	require.LessOrEqual(t, head.Seq, most)
+	want, used := stateAfter(head.Seq)
+	got := []string{}
+	require.NoError(t, s.Scan(ctx, actor, store.Range{}, false, func(key, value []byte) bool {
+		got = append(got, string(key)+"="+string(value))
+		return true
+	}))
+	require.True(t, slices.Equal(want, got), append([]any{"I3: the entries are not those of commit %d: %v", head.Seq}, when...)...)
+	require.Equal(t, used, head.UsedBytes)
+	if head.Seq > 0 {
+		require.Equal(t, []uint32{uint32(head.Seq)}, head.Hints)
+	}
+	_, err = s.Apply(ctx, actor, commitOf(1, head.Seq+1))
+	require.NoError(t, err)
+	_, err = s.Apply(ctx, actor, commitOf(1, head.Seq+1))
+	require.ErrorIs(t, err, store.ErrApplied)
+}
+
 // TestCrash clones the disk as a crash would leave it, at moments when writers are at work, and opens every clone. I2:
 // what was acknowledged before the crash is there. I3: what was not is there as a whole or not at all.
 func TestCrash(t *testing.T) {
@@ -122,26 +148,7 @@ func TestCrash(t *testing.T) {
 		restarted, err := pebble.Open("data", pebble.Options{FS: clone, Logger: quiet})
 		require.NoError(t, err, "crash %d", crash)
 		for i := range actors {
-			head, err := restarted.Head(ctx, name(i))
-			require.NoError(t, err)
-			require.GreaterOrEqual(t, head.Seq, least[i], "I2: crash %d lost an acknowledged commit", crash)
-			require.LessOrEqual(t, head.Seq, most[i], "crash %d", crash)
-			want, used := stateAfter(head.Seq)
-			got := []string{}
-			require.NoError(t, restarted.Scan(ctx, name(i), store.Range{}, false, func(key, value []byte) bool {
-				got = append(got, string(key)+"="+string(value))
-				return true
-			}))
-			require.True(t, slices.Equal(want, got), "I3: after crash %d the entries are not those of commit %d", crash, head.Seq)
-			require.Equal(t, used, head.UsedBytes, "crash %d", crash)
-			if head.Seq > 0 {
-				require.Equal(t, []uint32{uint32(head.Seq)}, head.Hints, "crash %d", crash)
-			}
-			// I4: the restarted store knows which commits it has.
-			_, err = restarted.Apply(ctx, name(i), commitOf(1, head.Seq+1))
-			require.NoError(t, err)
-			_, err = restarted.Apply(ctx, name(i), commitOf(1, head.Seq+1))
-			require.ErrorIs(t, err, store.ErrApplied)
+			requireWhole(t, restarted, name(i), least[i], most[i], crash)
 		}
 		require.NoError(t, restarted.Close())
 	}

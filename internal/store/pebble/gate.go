@@ -24,6 +24,8 @@ type commit struct {
 
 // gates are the gates of the actors that have calls under way.
 type gates struct {
+	failed <-chan struct{} // closed when no commit will be resolved any more
+
 	mu sync.Mutex
 	m  map[string]*gate
 }
@@ -64,7 +66,7 @@ func (c *commit) resolve(err error) {
 }
 
 // durable returns once everything of the actor that was visible before the call is on stable storage, or the error
-// that kept it from getting there.
+// that kept it from getting there, or the store has stopped, which the caller is to look at.
 func (g *gates) durable(ctx context.Context, actor string) error {
 	g.mu.Lock()
 	var last *commit
@@ -78,6 +80,8 @@ func (g *gates) durable(ctx context.Context, actor string) error {
 	select {
 	case <-last.done:
 		return last.err
+	case <-g.failed:
+		return nil // the store says why
 	case <-ctx.Done():
 		return ctx.Err()
 	}

@@ -56,14 +56,14 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-func (o Options) pebble() *pebble.Options {
+func (o Options) pebble(d *disk) *pebble.Options {
 	p := &pebble.Options{
 		CacheSize:                   o.CacheBytes,
 		MemTableSize:                o.MemTableBytes,
 		MemTableStopWritesThreshold: memTables,
 		FormatMajorVersion:          formatVersion,
-		FS:                          o.FS,
-		Logger:                      logger{o.Logger},
+		FS:                          d,
+		Logger:                      logger{o.Logger, d},
 		CompactionConcurrencyRange:  func() (lower, upper int) { return 1, max(1, runtime.GOMAXPROCS(0)/2) },
 		EventListener: &pebble.EventListener{
 			// The call that met the corruption answers ErrCorrupt; the other actors go on.
@@ -78,7 +78,10 @@ func (o Options) pebble() *pebble.Options {
 }
 
 // logger hands Pebble's messages to slog.
-type logger struct{ log *slog.Logger }
+type logger struct {
+	log  *slog.Logger
+	disk *disk
+}
 
 func (l logger) Infof(format string, args ...any) {
 	l.log.Debug("store: pebble", "message", fmt.Sprintf(format, args...))
@@ -88,10 +91,8 @@ func (l logger) Errorf(format string, args ...any) {
 	l.log.Error("store: pebble", "message", fmt.Sprintf(format, args...))
 }
 
-// Fatalf may not return: Pebble calls it when it cannot go on without endangering what it has acknowledged, such as
-// after a failed write of its manifest. The store is intact when the process starts again.
+// Fatalf may not return: Pebble calls it when it cannot go on without endangering what it has acknowledged.
 func (l logger) Fatalf(format string, args ...any) {
-	message := fmt.Sprintf(format, args...)
-	l.log.Error("store: pebble cannot go on", "message", message)
-	panic("store: pebble cannot go on: " + message)
+	l.disk.fail(fmt.Errorf("pebble cannot go on: "+format, args...))
+	park()
 }

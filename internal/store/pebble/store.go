@@ -11,7 +11,6 @@ import (
 	"sync"
 
 	"github.com/cockroachdb/pebble/v2"
-	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/pagewire/pagewire/internal/store"
 )
@@ -20,14 +19,13 @@ import (
 type Store struct {
 	db      *pebble.DB
 	lock    *pebble.Lock
-	fs      vfs.FS
+	disk    *disk
 	dir     string
 	reserve uint64
 	gates   gates
 
 	mu      sync.Mutex // guards what follows; running may only be raised while closed is false
 	closed  bool
-	failed  error // of stable storage; nothing more is written or read
 	running sync.WaitGroup
 }
 
@@ -40,7 +38,8 @@ func Open(dir string, options Options) (*Store, error) {
 	if err := options.FS.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("pebble: cannot make the store directory: %w", err)
 	}
-	lock, err := pebble.LockDirectory(dir, options.FS)
+	disk := newDisk(options.FS, options.Logger)
+	lock, err := pebble.LockDirectory(dir, disk)
 	switch {
 	case err == nil:
 	case isLocked(err):
@@ -50,19 +49,57 @@ func Open(dir string, options Options) (*Store, error) {
 	default:
 		return nil, fmt.Errorf("pebble: cannot lock directory %s: %w", dir, translate(err))
 	}
-	p := options.pebble()
+	s := &Store{
+		lock: lock, disk: disk, dir: dir, reserve: options.ReserveBytes,
+		gates: gates{m: map[string]*gate{}, failed: disk.failed},
+	}
+	p := options.pebble(disk)
 	p.Lock = lock
-	db, err := pebble.Open(dir, p)
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("cannot open the store in %s: %w", dir, translate(err)), lock.Close())
+	if err := s.await(func() error { return s.open(p) }); err != nil {
+		return nil, errors.Join(err, s.unlock())
 	}
-	if err := checkMarker(db, dir); err != nil {
-		return nil, errors.Join(err, db.Close(), lock.Close())
-	}
-	return &Store{
-		db: db, lock: lock, fs: options.FS, dir: dir, reserve: options.ReserveBytes, gates: gates{m: map[string]*gate{}},
-	}, nil
+	disk.serve(true)
+	return s, nil
 }
+
+// open opens the database.
+func (s *Store) open(p *pebble.Options) error {
+	db, err := pebble.Open(s.dir, p)
+	if err != nil {
+		return fmt.Errorf("cannot open the store in %s: %w", s.dir, translate(err))
+	}
+	if err := checkMarker(db, s.dir); err != nil {
+		return errors.Join(err, db.Close())
+	}
+	s.db = db
+	return nil
+}
+
+// await runs what may meet a failure of the disk, on a goroutine of its own, which is parked for good if it does. It
+// returns when run does, or when the store has stopped and its files are left alone.
+func (s *Store) await(run func() error) error {
+	done := make(chan error, 1)
+	go func() { done <- run() }()
+	select {
+	case err := <-done:
+		return err
+	case <-s.disk.failed:
+		s.disk.quiet()
+		return s.disk.stopped()
+	}
+}
+
+// unlock gives the directory back.
+func (s *Store) unlock() error {
+	if s.disk.stopped() != nil {
+		return s.disk.lock.Close()
+	}
+	return s.lock.Close()
+}
+
+// Failed returns a channel that is closed when the store has stopped because stable storage failed. Every call returns
+// store.ErrStopped from then on; the store is to be closed and opened again, best by a new process.
+func (s *Store) Failed() <-chan struct{} { return s.disk.failed }
 
 // checkMarker checks the format marker and writes it into an empty database.
 func checkMarker(db *pebble.DB, dir string) error {
@@ -112,18 +149,28 @@ func (s *Store) Head(ctx context.Context, actor string) (store.Head, error) {
 	return head, nil
 }
 
-// Close implements store.Store.
+// Close implements store.Store. A store that has stopped is not closed but left as it is: what it keeps in memory is
+// lost to the process.
 func (s *Store) Close() error {
 	s.mu.Lock()
-	if s.closed {
-		s.mu.Unlock()
-		s.running.Wait()
-		return nil
-	}
+	again := s.closed
 	s.closed = true
 	s.mu.Unlock()
-	s.running.Wait()
-	return errors.Join(translate(s.db.Close()), s.lock.Close())
+	s.disk.serve(false)
+	if s.disk.full() {
+		s.disk.fail(fmt.Errorf("closed while the disk is full: %w", store.ErrFull))
+	}
+	err := s.await(func() error {
+		s.running.Wait()
+		if again {
+			return nil
+		}
+		return translate(s.db.Close())
+	})
+	if again {
+		return nil
+	}
+	return errors.Join(err, s.unlock())
 }
 
 // enter begins a call, which s.running.Done ends.
@@ -133,11 +180,11 @@ func (s *Store) enter(ctx context.Context) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	switch {
-	case s.closed:
+	if s.closed {
 		return store.ErrClosed
-	case s.failed != nil:
-		return s.failed
+	}
+	if err := s.disk.stopped(); err != nil {
+		return err
 	}
 	s.running.Add(1)
 	return nil
@@ -149,18 +196,5 @@ func (s *Store) durable(ctx context.Context, actor string) error {
 		return err
 	}
 	// A commit that failed and is gone from its gate has stopped the store first.
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.failed
-}
-
-// fail stops the store: after a failed sync nobody knows what the log holds, so neither reads nor writes may go on
-// until the store has been opened again.
-func (s *Store) fail(err error) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.failed == nil {
-		s.failed = fmt.Errorf("store stopped until it is opened again, after a failed write: %w", translate(err))
-	}
-	return s.failed
+	return s.disk.stopped()
 }

@@ -85,8 +85,13 @@ var readyLine = regexp.MustCompile(`^pagewire: listening on (ws://127\.0\.0\.1:[
 // start starts a server on a free port of loopback and waits for its line.
 func start(t *testing.T, env []string, args ...string) *process {
 	t.Helper()
-	p := &process{t: t, read: make(chan struct{})}
-	p.cmd = command(t, env, append([]string{"serve", "--listen", "127.0.0.1:0"}, args...)...)
+	return launch(t, command(t, env, append([]string{"serve", "--listen", "127.0.0.1:0"}, args...)...))
+}
+
+// launch starts a command that becomes a server and waits for its line.
+func launch(t *testing.T, cmd *exec.Cmd) *process {
+	t.Helper()
+	p := &process{t: t, cmd: cmd, read: make(chan struct{})}
 	p.cmd.Stderr = &p.stderr
 	stdin, err := p.cmd.StdinPipe()
 	require.NoError(t, err)

@@ -64,6 +64,9 @@ func Open(dir string, options Options) (*Store, error) {
 
 // open opens the database.
 func (s *Store) open(p *pebble.Options) error {
+	if err := checkLogs(s.disk, s.dir); err != nil {
+		return err
+	}
 	db, err := pebble.Open(s.dir, p)
 	if err != nil {
 		return fmt.Errorf("cannot open the store in %s: %w", s.dir, translate(err))

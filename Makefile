@@ -18,9 +18,12 @@ NODE_DIR := $(shell node -p 'd = path.resolve(process.execPath, "../.."); fs.exi
 
 FUZZTIME ?= 30s
 SOAKTIME ?= 600
+SEEDS ?= 1000
+FIRST ?= 1
+TRACE ?=
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup build test test-go test-js test-nodes lint fmt demo soak fuzz env clean
+.PHONY: help setup build test test-go test-js test-nodes lint fmt demo soak sim fuzz env clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' Makefile
@@ -72,6 +75,9 @@ demo: build ## many actors at work, a crash, and proof that nothing acknowledged
 
 soak: build ## repeat all tests, with the race detector, for SOAKTIME (600 s)
 	scripts/soak $(SOAKTIME)
+
+sim: ## run SEEDS (1000) seeds of the simulator from FIRST (1), with TRACE=1 to print what happens
+	scripts/sim $(SEEDS) $(FIRST) $(TRACE)
 
 fuzz: ## run every Go fuzz target for FUZZTIME (30s)
 	scripts/fuzz $(FUZZTIME)

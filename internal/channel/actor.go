@@ -12,9 +12,10 @@ import (
 // Actor is an open actor: a lock that this process holds until Close, or until it is lost. It is safe for concurrent
 // use; its requests are sent and answered in the order of their calls.
 type Actor struct {
-	c      *Channel
-	id     string
-	onLost func(error)
+	c       *Channel
+	id      string
+	onLost  func(error)
+	opening uint64 // id of its open: rises from actor to actor
 
 	// The channel's mutex guards the rest. See session.go.
 	state      state
@@ -52,7 +53,8 @@ func (c *Channel) Open(ctx context.Context, actor string, o protocol.Open, onLos
 	}
 	res := &protocol.OpenResult{}
 	a := &Actor{c: c, id: actor, onLost: onLost, open: o}
-	a.attach = &call{id: c.lastID.Add(1), actor: a, op: protocol.OpOpen, result: res, done: make(chan struct{})}
+	a.opening = c.lastID.Add(1)
+	a.attach = &call{id: a.opening, actor: a, op: protocol.OpOpen, result: res, done: make(chan struct{})}
 	// The frame is made when it is sent, which cannot report an error: so once beforehand, for the error.
 	if _, err := encode(0, actor, protocol.OpOpen, &o); err != nil {
 		return nil, nil, fmt.Errorf("channel: open: %w", err)

@@ -13,8 +13,12 @@
 package channel
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
+	"math/rand/v2"
+	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -39,6 +43,13 @@ type Config struct {
 	OnEvent func(Event)
 	// TLS, if set, replaces the default settings for wss, such as the system's roots.
 	TLS *tls.Config
+
+	// What follows is for programs that bring their own network and time, such as internal/sim. NetDial connects instead
+	// of a net.Dialer; Jitter returns a random duration from 0 to its limit, which a backoff waits; StageBytes is how many
+	// bytes of pages one frame of a commit carries at most (default and limit 1 MiB).
+	NetDial    func(ctx context.Context, network, addr string) (net.Conn, error)
+	Jitter     func(limit time.Duration) time.Duration
+	StageBytes int
 }
 
 // Channel is a connection to a server that outlives the sockets it is made of. It is safe for concurrent use.
@@ -84,6 +95,15 @@ func Dial(ctx context.Context, cfg Config) (*Channel, error) {
 		}
 	}
 	cfg.BackoffMax = max(cfg.BackoffMin, cfg.BackoffMax)
+	if cfg.NetDial == nil {
+		cfg.NetDial = new(net.Dialer).DialContext
+	}
+	if cfg.Jitter == nil {
+		cfg.Jitter = func(limit time.Duration) time.Duration { return rand.N(limit + 1) }
+	}
+	if cfg.StageBytes <= 0 || cfg.StageBytes > stageBytes {
+		cfg.StageBytes = stageBytes
+	}
 	url, err := target(&cfg)
 	if err != nil {
 		return nil, err
@@ -134,7 +154,7 @@ func (c *Channel) Close(ctx context.Context) error {
 		}
 	}
 	c.closing = true
-	for a := range c.members {
+	for _, a := range c.inOrder() {
 		a.shut()
 	}
 	c.checkGone()
@@ -165,7 +185,7 @@ func (c *Channel) Close(ctx context.Context) error {
 		c.lost(k, ErrClosed)
 	}
 	c.mu.Lock()
-	for a := range c.members {
+	for _, a := range c.inOrder() {
 		a.abort(ErrClosed)
 	}
 	c.mu.Unlock()
@@ -193,4 +213,15 @@ func (c *Channel) checkGone() {
 	default:
 		close(c.gone)
 	}
+}
+
+// inOrder returns the members in the order of their opens, so that what is done to all of them is the same each time.
+// c.mu is held.
+func (c *Channel) inOrder() []*Actor {
+	members := make([]*Actor, 0, len(c.members))
+	for a := range c.members {
+		members = append(members, a)
+	}
+	slices.SortFunc(members, func(a, b *Actor) int { return cmp.Compare(a.opening, b.opening) })
+	return members
 }

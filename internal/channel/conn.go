@@ -183,7 +183,7 @@ func (k *conn) nextCommitFrame(cl *call, buf []byte) (frame []byte, reuse bool) 
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	head := *m.m
-	from, to := m.next, min(m.next+pagesPerFrame(k.frameBytes, a.id), len(m.m.Pages.Indexes))
+	from, to := m.next, min(m.next+pagesPerFrame(k.frameBytes, c.cfg.StageBytes, a.id), len(m.m.Pages.Indexes))
 	last := to == len(m.m.Pages.Indexes)
 	if cl.over {
 		// The caller took the pages back between stages. The server holds what it got until a commit consumes it: this

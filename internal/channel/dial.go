@@ -114,8 +114,7 @@ func (c *Channel) connect(ctx context.Context) (*conn, error) {
 	defer func() { watch() }()
 	dialer := websocket.Dialer{
 		NetDialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
-			var d net.Dialer
-			raw, err := d.DialContext(ctx, network, addr)
+			raw, err := c.cfg.NetDial(ctx, network, addr)
 			if err != nil {
 				return nil, err
 			}

@@ -26,7 +26,7 @@ var (
 	// reads or never reached the connection.
 	ErrTimeout = errors.New("channel: timeout")
 	// ErrIndeterminate is returned when a write was sent and its answer did not come before its deadline, its
-	// cancellation or the end of the channel: it may or may not be applied. [Actor.Reload] tells.
+	// cancellation or the end of the channel, or the server failed at it: it may or may not be applied. [Actor.Reload] tells.
 	ErrIndeterminate = errors.New("channel: outcome unknown")
 )
 

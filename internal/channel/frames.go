@@ -10,7 +10,7 @@ import (
 // and copy them once more. What comes out, once sealed, is the same, byte for byte (a test holds it against
 // protocol.Encode).
 
-// stageBytes is how many bytes of pages a stage frame carries at most.
+// stageBytes is how many bytes of pages a stage frame carries at most, the default of Config.StageBytes.
 const stageBytes = 1 << 20
 
 // pageCost is what a page takes in a frame: its bytes and its index in CBOR.
@@ -19,9 +19,9 @@ const pageCost = protocol.PageSize + 5
 // envelopeBytes is what a stage or commit frame takes besides its pages and the actor id, checksum included, generously.
 const envelopeBytes = 256
 
-// pagesPerFrame is how many pages a frame of at most frameBytes carries for an actor.
-func pagesPerFrame(frameBytes int, actor string) int {
-	return max(1, (min(frameBytes, stageBytes+envelopeBytes)-envelopeBytes-len(actor))/pageCost)
+// pagesPerFrame is how many pages a frame of at most frameBytes, stage of them for pages, carries for an actor.
+func pagesPerFrame(frameBytes, stage int, actor string) int {
+	return max(1, (min(frameBytes-envelopeBytes, stage)-len(actor))/pageCost)
 }
 
 // CBOR major types.

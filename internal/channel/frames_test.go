@@ -48,7 +48,7 @@ func TestFramesEqualTheCodec(t *testing.T) {
 func TestPagesPerFrameFit(t *testing.T) {
 	actor := strings.Repeat("x", 1000)
 	for _, limit := range []int{16 << 10, 64 << 10, 1 << 20, 4 << 20, 64 << 20} {
-		n := channel.PagesPerFrame(limit, actor)
+		n := channel.PagesPerFrame(limit, channel.StageBytes, actor)
 		indexes, pages := make([]uint32, n), make([][]byte, n)
 		for i := range indexes {
 			indexes[i], pages[i] = 1<<32-1, page(1)
@@ -57,5 +57,5 @@ func TestPagesPerFrameFit(t *testing.T) {
 		require.LessOrEqual(t, len(protocol.Seal(channel.AppendCommit(nil, 1<<62, actor, &head, indexes, pages))), limit)
 		require.LessOrEqual(t, len(protocol.Seal(channel.AppendStage(nil, 1<<62, actor, indexes, pages))), limit)
 	}
-	require.Equal(t, 255, channel.PagesPerFrame(4<<20, "actor-1"), "a stage is about 1 MiB")
+	require.Equal(t, 255, channel.PagesPerFrame(4<<20, channel.StageBytes, "actor-1"), "a stage is about 1 MiB")
 }

@@ -2,7 +2,6 @@ package channel
 
 import (
 	"fmt"
-	"math/rand/v2"
 	"time"
 )
 
@@ -22,7 +21,7 @@ func (c *Channel) adopt(k *conn) {
 	c.running.Add(2)
 	go k.read()
 	go k.write()
-	for a := range c.members {
+	for _, a := range c.inOrder() {
 		a.move()
 	}
 	c.retire()
@@ -77,7 +76,7 @@ func (c *Channel) lost(k *conn, err error) {
 	c.bury(k)
 	owed := k.inflight
 	k.inflight = nil
-	for a := range c.members {
+	for _, a := range c.inOrder() {
 		a.detach(k)
 	}
 	// What is left in flight belongs to actors that are lost or closed already: nobody will ask for them again.
@@ -94,7 +93,7 @@ func (c *Channel) lost(k *conn, err error) {
 		c.notify(Event{Kind: Disconnect, Err: err})
 		c.reconnect(k)
 	}
-	for a := range c.members {
+	for _, a := range c.inOrder() {
 		a.move()
 	}
 }
@@ -170,7 +169,7 @@ func (c *Channel) connector() {
 // backoff returns the wait before the nth attempt, exponential with full jitter.
 func (c *Channel) backoff(n int) time.Duration {
 	if n <= 1 {
-		return rand.N(min(firstRetry, c.cfg.BackoffMin) + 1)
+		return c.cfg.Jitter(min(firstRetry, c.cfg.BackoffMin))
 	}
 	limit := c.cfg.BackoffMax
 	if n-2 < 32 {
@@ -179,5 +178,5 @@ func (c *Channel) backoff(n int) time.Duration {
 			limit = min(limit, d)
 		}
 	}
-	return rand.N(limit + 1)
+	return c.cfg.Jitter(limit)
 }

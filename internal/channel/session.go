@@ -104,7 +104,7 @@ func (a *Actor) pump() {
 		a.next++
 		a.inflight++
 		if cl.commit != nil {
-			a.streaming = len(cl.commit.m.Pages.Indexes) > pagesPerFrame(k.frameBytes, a.id)
+			a.streaming = len(cl.commit.m.Pages.Indexes) > pagesPerFrame(k.frameBytes, a.c.cfg.StageBytes, a.id)
 		}
 		k.send(cl)
 	}
@@ -168,6 +168,10 @@ func (a *Actor) answered(k *conn, cl *call, err error) {
 			a.lose(err)
 		}
 		err = fmt.Errorf("%w: %w", ErrLockLost, err)
+	}
+	if writes(cl.op) && serverCode(err) == protocol.CodeInternal {
+		// The server does not know either what became of the write: its store may fail after it has applied it.
+		err = fmt.Errorf("%w: the server failed at %s: %w", ErrIndeterminate, opNames[cl.op], err)
 	}
 	c.finish(cl, err)
 	a.move()

@@ -34,6 +34,7 @@ func (f *File) Commit(b Batch) {
 
 // flush writes what is pending, one commit at a time, and ends when nothing is left.
 func (f *File) flush() {
+	f.pace()
 	f.mu.Lock()
 	for len(f.pending.batches) > 0 {
 		batches, stored := f.pending.batches, f.stored
@@ -60,11 +61,18 @@ func (f *File) flush() {
 		f.metrics.PagesCommitted += uint64(len(m.pages))
 		f.mu.Unlock()
 		f.sink.Committed(token)
+		f.pace()
 		f.mu.Lock()
 	}
 	close(f.flushing)
 	f.flushing = nil
 	f.mu.Unlock()
+}
+
+func (f *File) pace() {
+	if f.cfg.Pace != nil {
+		f.cfg.Pace()
+	}
 }
 
 // send writes one merged commit.

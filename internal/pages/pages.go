@@ -80,6 +80,9 @@ type Config struct {
 
 	DisableReadahead bool // fetch only the pages asked for
 	DisableExpand    bool // never ask the server to follow pointers
+
+	// Pace, if set, is called before a commit is put together: internal/sim decides there when that happens.
+	Pace func()
 }
 
 // Metrics counts what a File did since New.

@@ -118,3 +118,13 @@ func (s sink) Failed(token uint64, err error) {
 	C.free(unsafe.Pointer(code))
 	C.free(unsafe.Pointer(message))
 }
+
+// goDone is called when a submitted operation is done.
+//
+//export goDone
+func goDone(_ *C.pw_op, submitted C.uintptr_t) {
+	handle := cgo.Handle(submitted)
+	s := handle.Value().(*Submitted)
+	handle.Delete()
+	s.finish()
+}

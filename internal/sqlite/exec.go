@@ -39,7 +39,9 @@ type Result struct {
 	Rows         [][]any
 	Changes      int64
 	LastInsertID int64
-	Inline       bool // answered without a worker
+	Inline       bool   // answered without a worker
+	Autocommit   bool   // no transaction is open afterwards
+	Epoch        uint32 // rises when a failed commit made the database reload
 }
 
 // Exec runs all statements of a script and drops their rows.
@@ -70,7 +72,7 @@ func (db *DB) operate(kind C.int, sql string, args []any) (*Result, error) {
 	op := C.pw_op_new(db.c, kind, 1)
 	defer C.pw_op_free(op)
 	C.pw_op_item(op, 0, stmt, 0)
-	if err := bind(op, args); err != nil {
+	if err := bind(op, 0, args); err != nil {
 		return nil, err
 	}
 	if C.pw_op_try(op) == C.PW_DEFER {
@@ -82,7 +84,7 @@ func (db *DB) operate(kind C.int, sql string, args []any) (*Result, error) {
 	return newResult(op), nil
 }
 
-func bind(op *C.pw_op, args []any) error {
+func bind(op *C.pw_op, item int, args []any) error {
 	if len(args) == 0 {
 		return nil
 	}
@@ -108,7 +110,7 @@ func bind(op *C.pw_op, args []any) error {
 			return fmt.Errorf("sqlite: parameter %d: a %T cannot be bound", i+1, arg)
 		}
 	}
-	C.pw_op_bind(op, 0, &values[0], C.uint32_t(len(values)))
+	C.pw_op_bind(op, C.uint32_t(item), &values[0], C.uint32_t(len(values)))
 	return nil
 }
 
@@ -116,6 +118,7 @@ func newResult(op *C.pw_op) *Result {
 	item := op.items
 	r := &Result{
 		Changes: int64(item.changes), LastInsertID: int64(item.last_rowid), Inline: op.ran_inline != 0,
+		Autocommit: op.autocommit != 0, Epoch: uint32(op.epoch),
 	}
 	at := uintptr(0)
 	for at < uintptr(item.n_names) {

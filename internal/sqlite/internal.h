@@ -13,7 +13,7 @@
 **   workers.c   the threads that run what is queued
 **   db.c        open and close
 **
-** Go is entered through the four go* functions at the end, and calls back
+** Go is entered through the go* functions at the end, and calls back
 ** through the pw_db_* functions.
 */
 #ifndef PAGEWIRE_INTERNAL_H
@@ -217,6 +217,7 @@ void pw_queue_cancel(pw_db *db);
 void pw_queue_open_gate(pw_db *db, uint64_t failed_from);
 
 /* workers.c */
+extern atomic_int pw_simulated; /* Go runs what is queued, and tells the time */
 void pw_workers_schedule(pw_db *db);
 
 /* db.c: called by Go */
@@ -239,5 +240,11 @@ void goInterrupt(uintptr_t handle);
 void goCommit(uintptr_t handle, uint64_t token, uint64_t size, uint32_t npage, uint32_t *indexes,
               pw_page **pages, int drop_journal);
 int goReload(uintptr_t handle, uint64_t *size, int *lost, pw_error *error);
+void goDone(pw_op *op, uintptr_t submitted);
+
+/* Go, called instead of the workers and the clock if pw_simulated is set; see
+** simulate.go. goWork() is called with db->mu held and returns at once. */
+void goWork(pw_db *db);
+int64_t goNow(void);
 
 #endif /* PAGEWIRE_INTERNAL_H */

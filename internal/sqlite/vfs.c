@@ -31,6 +31,7 @@ static uint64_t last_id;
 
 int64_t pw_now_ns(void) {
   struct timespec now;
+  if (atomic_load(&pw_simulated)) return goNow();
   clock_gettime(CLOCK_MONOTONIC, &now);
   return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }

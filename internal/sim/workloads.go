@@ -1,0 +1,287 @@
+package sim
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"time"
+
+	"github.com/pagewire/pagewire/internal/protocol"
+	"github.com/pagewire/pagewire/internal/sqlite"
+)
+
+// program is the program of one client on one actor.
+type program struct {
+	w     *World
+	c     *Client
+	actor int
+	h     *Handle
+	r     *rand.Rand // for this round
+	marks int64
+	known []*Txn // acknowledged on this handle
+}
+
+// workloads are what a program does in one round. To add one, add a row.
+var workloads = map[string]func(d *program){
+	"write": func(d *program) { <-d.write(d.some()...) },
+	"read":  func(d *program) { <-d.read() },
+	"pipeline": func(d *program) { // commits that overlap and are merged, with reads between them
+		var replies []<-chan Reply
+		for range 2 + d.r.IntN(6) {
+			if d.r.IntN(4) == 0 {
+				replies = append(replies, d.read())
+			} else {
+				replies = append(replies, d.write(d.some()...))
+			}
+			time.Sleep(between(d.r, 1, time.Duration(1)<<(10+d.r.IntN(14))))
+		}
+		for _, reply := range replies {
+			<-reply
+		}
+	},
+	"large": func(d *program) { <-d.write(change{"blob", 20_000 + d.r.Int64N(60_000)}) },
+	"huge":  func(d *program) { <-d.write(change{"blob", 100_000 + d.r.Int64N(1_200_000)}) },
+	"shrink": func(d *program) {
+		<-d.write(change{"unblob", 0}, change{"unblob", 0})
+		<-d.submit(sqlite.Call{Script: "VACUUM"}, nil)
+	},
+	"shrink and grow": func(d *program) { // the file is cut and grows again before either is acknowledged
+		replies := []<-chan Reply{d.write(change{"unblob", 0}), d.submit(sqlite.Call{Script: "VACUUM"}, nil), d.write(change{"blob", 9_000})}
+		for _, reply := range replies {
+			<-reply
+		}
+	},
+	"schema": func(d *program) {
+		<-d.write(change{[]string{"create", "drop"}[d.r.IntN(2)], d.r.Int64N(4)}, change{"put", d.r.Int64N(40)})
+	},
+	"transaction": func(d *program) { d.transaction(false) },
+	"rollback":    func(d *program) { d.transaction(true) },
+	"abort": func(d *program) {
+		t := d.begin(d.some())
+		reply, s := d.h.Submit(sqlite.Call{Statements: t.statements()}, func(r Reply) { d.judge(t, r) })
+		time.Sleep(between(d.r, 1, time.Duration(1)<<(10+d.r.IntN(16))))
+		if s != nil {
+			s.Cancel("aborted")
+		}
+		<-reply
+	},
+	"integrity": func(d *program) {
+		<-d.submit(sqlite.Call{Statements: []sqlite.Statement{{SQL: "PRAGMA integrity_check"}}}, func(r Reply) {
+			// A page that could not be fetched is a row as well.
+			if r.Err == nil && r.Rows[0][0] != "ok" && !strings.Contains(fmt.Sprint(r.Rows), "unable to get the page") {
+				d.w.Fail("I3", "%s: integrity_check in %s: %v", actorName(d.actor), d.c.Name, r.Rows)
+			}
+		})
+	},
+	"reopen": func(d *program) { d.close() },
+	"idle":   func(d *program) { time.Sleep(between(d.r, time.Millisecond, 20*time.Second)) },
+}
+
+// drive runs the program of a client on an actor.
+func (w *World) drive(c *Client, actor int) {
+	d := &program{w: w, c: c, actor: actor}
+	var names []string
+	var weights []float64
+	for _, name := range sortedKeys(workloads) {
+		if n := w.Work[name]; n > 0 {
+			names, weights = append(names, name), append(weights, float64(n))
+		}
+	}
+	for round := range w.Rounds {
+		w.pause("round"+c.Name, uint64(actor), 20*time.Millisecond)
+		d.r = w.Rand("work"+c.Name, uint64(actor), uint64(round))
+		if d.h == nil && !d.open() {
+			continue
+		}
+		name := names[pick(d.r, weights)]
+		w.Event("work", "%s %s %s", c.Name, actorID(actor), name)
+		workloads[name](d)
+		if d.h != nil && d.h.over() {
+			d.close()
+		}
+	}
+	d.close()
+}
+
+// over says whether a handle is of no use any more.
+func (h *Handle) over() bool { return h.Lost() || h.r.ctx.Err() != nil }
+
+// open opens the database and sees to its tables.
+func (d *program) open() bool {
+	mode := []protocol.OpenMode{protocol.ModeFail, protocol.ModeWait, protocol.ModeTakeover, protocol.ModeTakeover}[d.r.IntN(4)]
+	h, err := d.c.Open(d.actor, mode)
+	if err != nil {
+		d.w.Event("no open", "%s %s mode %d: %v", d.c.Name, actorID(d.actor), mode, codeOf(err))
+		d.w.pause("reopen"+d.c.Name, uint64(d.actor), 2*time.Second)
+		return false
+	}
+	d.h, d.known = h, nil
+	if r := <-d.submit(sqlite.Call{Statements: setup}, nil); r.Err != nil {
+		d.close()
+		return false
+	}
+	return true
+}
+
+func (d *program) close() {
+	if d.h != nil {
+		_ = d.h.Close()
+		d.h = nil
+	}
+}
+
+func (d *program) submit(call sqlite.Call, judge func(Reply)) <-chan Reply {
+	reply, _ := d.h.Submit(call, judge)
+	return reply
+}
+
+// some are a few changes.
+func (d *program) some() []change {
+	ops := []string{"put", "put", "put", "update", "delete"}
+	out := make([]change, 1+d.r.IntN(3))
+	for i := range out {
+		out[i] = change{ops[d.r.IntN(len(ops))], d.r.Int64N(40)}
+	}
+	if d.r.IntN(8) == 0 {
+		out = append(out, change{"blob", 100 + d.r.Int64N(9_000)})
+	}
+	if d.r.IntN(8) == 0 {
+		out = append(out, change{"unblob", 0})
+	}
+	return out
+}
+
+// begin makes a transaction.
+func (d *program) begin(changes []change) *Txn {
+	d.marks++
+	t := &Txn{
+		Mark:   int64(d.c.Name[1]-'0'+1)<<32 | int64(d.actor)<<24 | d.marks,
+		Handle: d.h, Changes: changes,
+	}
+	d.w.Model.begin(t)
+	return t
+}
+
+func (t *Txn) statements() []sqlite.Statement {
+	out := []sqlite.Statement{logged(t.Mark)}
+	for _, c := range t.Changes {
+		out = append(out, changes[c.op].sql(t.Mark, c.n))
+	}
+	return out
+}
+
+// judge notes what became of a transaction.
+func (d *program) judge(t *Txn, r Reply) {
+	if r.Stale && r.Err == nil {
+		d.w.Fail("I1", "%s: %s wrote %x after it was told that the lock is lost", actorName(d.actor), d.c.Name, t.Mark)
+	}
+	d.w.Model.told(t, r.Err)
+}
+
+// write submits a transaction as a batch.
+func (d *program) write(changes ...change) <-chan Reply {
+	t := d.begin(changes)
+	h := d.h
+	return d.submit(sqlite.Call{Statements: t.statements()}, func(r Reply) {
+		d.judge(t, r)
+		if r.Err == nil {
+			h.mu.Lock()
+			d.known = append(d.known, t)
+			h.mu.Unlock()
+		}
+	})
+}
+
+// read submits a read of everything.
+func (d *program) read() <-chan Reply {
+	h := d.h
+	h.mu.Lock()
+	needed := d.known
+	h.mu.Unlock()
+	return d.submit(sqlite.Call{Statements: []sqlite.Statement{{SQL: snapshot}}}, func(r Reply) {
+		if r.Err == nil {
+			d.w.Model.seen(h, toState(r.Rows), needed, r.Stale)
+		}
+	})
+}
+
+// transaction is one of several calls, with a savepoint that is rolled back.
+func (d *program) transaction(rollback bool) {
+	begun := <-d.submit(sqlite.Call{Statements: []sqlite.Statement{{SQL: "BEGIN IMMEDIATE"}}}, nil)
+	if begun.Err != nil {
+		return
+	}
+	t := d.begin(d.some())
+	never := d.begin([]change{{"put", 3}, {"delete", 4}}) // in the savepoint
+	list := t.statements()
+	list = append(list, sqlite.Statement{SQL: "SAVEPOINT s"})
+	list = append(list, never.statements()...)
+	list = append(list, sqlite.Statement{SQL: "ROLLBACK TO s"}, sqlite.Statement{SQL: "RELEASE s"})
+	for _, st := range list {
+		r := <-d.submit(sqlite.Call{Statements: []sqlite.Statement{st}, Epoch: begun.Epoch}, nil)
+		if r.Err != nil {
+			rollback = true
+			break
+		}
+	}
+	d.w.Model.told(never, errRolledBack)
+	if !rollback {
+		r := <-d.submit(sqlite.Call{Statements: []sqlite.Statement{{SQL: "COMMIT"}}, Epoch: begun.Epoch}, func(r Reply) { d.judge(t, r) })
+		if rollback = r.Err != nil; !rollback {
+			return
+		}
+	} else {
+		d.w.Model.told(t, errRolledBack)
+	}
+	r := <-d.submit(sqlite.Call{Statements: []sqlite.Statement{{SQL: "ROLLBACK"}}, Epoch: begun.Epoch}, nil)
+	if r.Err != nil && codeOf(r.Err) != "transaction_lost" {
+		d.close()
+	}
+}
+
+var errRolledBack = &sqlite.Error{Code: "rolled_back"}
+
+// finalCheck opens every actor in a new process and compares all it holds with the store.
+func (w *World) finalCheck() {
+	for _, c := range w.Clients {
+		c.Crash()
+	}
+	w.checker.Start()
+	for actor := range w.Actors {
+		if err := w.checkActor(actor); err != nil {
+			w.Fail("liveness", "%s: after all is healed: %v", actorName(actor), err)
+		}
+	}
+}
+
+func (w *World) checkActor(actor int) error {
+	var err error
+	for try := range 5 {
+		d := &program{w: w, c: w.checker, actor: actor, r: w.Rand("check", uint64(actor), uint64(try)), marks: int64(try) * 100}
+		if d.h, err = w.checker.Open(actor, protocol.ModeTakeover); err != nil {
+			continue
+		}
+		if r := <-d.submit(sqlite.Call{Statements: setup}, nil); r.Err != nil {
+			if codeOf(r.Err) == string(protocol.CodeStorageQuotaExceeded) {
+				d.close()
+				return nil
+			}
+			err = r.Err
+			d.close()
+			continue
+		}
+		workloads["integrity"](d)
+		r := <-d.read()
+		if err = r.Err; err == nil {
+			want := w.Model.stored(actorName(actor))
+			if got := toState(r.Rows); want != nil && len(got.log) != len(want.log) {
+				err = fmt.Errorf("%d transactions read, %d stored", len(got.log), len(want.log))
+			}
+		}
+		d.close()
+		if err == nil {
+			return nil
+		}
+	}
+	return err
+}

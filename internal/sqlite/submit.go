@@ -1,0 +1,136 @@
+package sqlite
+
+/*
+#include <stdlib.h>
+#include "internal.h"
+
+static void submitted(pw_op *op, void *handle) {
+  goDone(op, (uintptr_t)handle);
+}
+
+static void submit(pw_op *op, uintptr_t handle) {
+  pw_op_submit(op, submitted, (void *)handle);
+}
+*/
+import "C"
+
+import (
+	"errors"
+	"runtime/cgo"
+	"sync"
+	"unsafe"
+)
+
+// Statement is SQL text with its parameters: nil, int, int64, float64, string and []byte.
+type Statement struct {
+	SQL  string
+	Args []any
+}
+
+// Call is an operation to be submitted.
+type Call struct {
+	Script     string      // statements without parameters whose rows are dropped; or
+	Statements []Statement // one statement, or several that make a batch: one transaction
+	Epoch      uint32      // not 0: fail with transaction_lost unless it is the database's, and a transaction is open
+	NoInline   bool        // do not try to answer a read on the calling goroutine
+}
+
+// Submitted is an operation under way.
+type Submitted struct {
+	op    *C.pw_op
+	stmts []*C.pw_stmt
+	done  func(*Result, error)
+
+	mu    sync.Mutex
+	users int  // of op: one until it is done, and one for each Cancel
+	over  bool // it is done
+}
+
+// Submit runs a call as the JavaScript side does: a read inline if nothing stands in the way, anything else on a worker,
+// in the order of submission. done is called once, on any goroutine and perhaps before Submit returns, when every commit
+// before is durable (I5). An error means that done is not called.
+func (db *DB) Submit(call Call, done func(*Result, error)) (*Submitted, error) {
+	kind, statements := C.int(C.PW_ALL), call.Statements
+	switch {
+	case call.Script != "":
+		kind, statements = C.PW_EXEC, []Statement{{SQL: call.Script}}
+	case len(statements) > 1:
+		kind = C.PW_BATCH
+	case len(statements) == 0:
+		return nil, errors.New("sqlite: a call without statements")
+	}
+	db.mu.Lock()
+	if db.closed {
+		db.mu.Unlock()
+		return nil, ErrClosed
+	}
+	op := C.pw_op_new(db.c, kind, C.uint32_t(len(statements)))
+	db.mu.Unlock()
+	s := &Submitted{op: op, done: done, users: 1}
+	op.need_epoch = C.uint32_t(call.Epoch)
+	for i, st := range statements {
+		text := C.CString(st.SQL)
+		stmt := C.pw_stmt_new(db.c, text, C.size_t(len(st.SQL)))
+		C.free(unsafe.Pointer(text))
+		s.stmts = append(s.stmts, stmt)
+		C.pw_op_item(op, C.uint32_t(i), stmt, 0)
+		if err := bind(op, i, st.Args); err != nil {
+			s.release()
+			return nil, err
+		}
+	}
+	if !call.NoInline && C.pw_op_try(op) == C.PW_DONE {
+		s.finish()
+		return s, nil
+	}
+	C.submit(op, C.uintptr_t(cgo.NewHandle(s)))
+	return s, nil
+}
+
+// Cancel makes the operation finish soon with the code. What it has handed over may still become durable.
+func (s *Submitted) Cancel(code string) {
+	s.mu.Lock()
+	over := s.over
+	if !over {
+		s.users++
+	}
+	s.mu.Unlock()
+	if over {
+		return
+	}
+	defer s.release()
+	text := C.CString(code)
+	defer C.free(unsafe.Pointer(text))
+	C.pw_op_cancel(s.op, text)
+}
+
+// finish tells the submitter.
+func (s *Submitted) finish() {
+	var result *Result
+	var err error
+	if s.op.failed != 0 {
+		err = newError(&s.op.error)
+	} else {
+		result = newResult(s.op)
+	}
+	s.mu.Lock()
+	s.over = true
+	s.mu.Unlock()
+	s.release()
+	s.done(result, err)
+}
+
+// release ends a use of the operation, and frees it after the last one.
+func (s *Submitted) release() {
+	s.mu.Lock()
+	s.users--
+	last := s.users == 0
+	s.mu.Unlock()
+	if !last {
+		return
+	}
+	C.pw_op_free(s.op)
+	for _, stmt := range s.stmts {
+		C.pw_stmt_free(stmt)
+	}
+}

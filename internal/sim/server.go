@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"sync"
 
+	"github.com/pagewire/pagewire/internal/protocol"
 	"github.com/pagewire/pagewire/internal/server"
 )
 
@@ -167,6 +168,6 @@ func (r *serving) Close() error { return nil }
 func (r *serving) Addr() net.Addr { return addr("server") }
 
 // actorName is the name of an actor in the store.
-func actorName(i int) string { return server.DefaultNamespace + "/" + actorID(i) }
+func actorName(i int) string { return protocol.DefaultNamespace + "/" + actorID(i) }
 
 func actorID(i int) string { return "a" + string(rune('0'+i)) }

@@ -21,7 +21,7 @@ var (
 )
 
 // run runs one seed in a bubble of its own.
-func run(t *testing.T, seed uint64, text bool) (err error, sum, events uint64, lines []string) {
+func run(t *testing.T, seed uint64, text bool) (sum, events uint64, lines []string, err error) {
 	t.Helper()
 	stuck := time.AfterFunc(20*time.Second, func() {
 		debug.SetTraceback("all")
@@ -36,7 +36,7 @@ func run(t *testing.T, seed uint64, text bool) (err error, sum, events uint64, l
 		sum, events = w.TraceHash()
 		lines = w.Lines()
 	})
-	return err, sum, events, lines
+	return sum, events, lines, err
 }
 
 // TestSeeds is the simulator: I1 to I6, I8 and I9 under whatever weather the seeds bring.
@@ -47,7 +47,7 @@ func TestSeeds(t *testing.T) {
 	}
 	begin, failures, total := time.Now(), 0, uint64(0)
 	for seed := *first; seed < *first+n; seed++ {
-		err, _, events, lines := run(t, seed, *trace)
+		_, events, lines, err := run(t, seed, *trace)
 		total += events
 		if *trace {
 			t.Logf("%s", strings.Join(lines, "\n"))
@@ -66,8 +66,8 @@ func TestSeeds(t *testing.T) {
 func TestReplay(t *testing.T) {
 	n := max(*seeds, 15)
 	for seed := *first; seed < *first+n; seed++ {
-		_, sum1, n1, lines1 := run(t, seed, true)
-		_, sum2, n2, lines2 := run(t, seed, true)
+		sum1, n1, lines1, _ := run(t, seed, true)
+		sum2, n2, lines2, _ := run(t, seed, true)
 		if sum1 != sum2 || n1 != n2 {
 			at := 0
 			for at < min(len(lines1), len(lines2)) && lines1[at] == lines2[at] {

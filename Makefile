@@ -23,10 +23,10 @@ FIRST ?= 1
 TRACE ?=
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup build test test-go test-js test-nodes lint fmt demo soak sim fuzz env clean
+.PHONY: help setup build test test-go test-js test-nodes lint fmt demo bench bench-quick bench-setup soak sim fuzz env clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' Makefile
 
 setup: $(SETUP) ## fetch what the build needs
 $(SETUP): package-lock.json go.sum
@@ -72,6 +72,19 @@ fmt: $(SETUP) ## format Go, C, TypeScript and JSON
 
 demo: build ## many actors at work, a crash, and proof that nothing acknowledged was lost
 	npm run --silent demo
+
+# npm install keeps to the lock file; npm ci refuses it where a registry lacks a platform's optional package.
+BENCH_SETUP := bench/node_modules/.stamp
+bench-setup: $(BENCH_SETUP) ## fetch the systems to compare with (500 MB)
+$(BENCH_SETUP): bench/package.json bench/package-lock.json
+	npm install --prefix bench --no-audit --no-fund --loglevel=error
+	@touch $@
+
+bench: build $(BENCH_SETUP) ## run every benchmark on every system, report into bench/report
+	node bench/run.mjs --report bench/report
+
+bench-quick: build $(BENCH_SETUP) ## the benchmarks without the slow systems, in under three minutes
+	node bench/run.mjs --quick
 
 soak: build ## repeat all tests, with the race detector, for SOAKTIME (600 s)
 	scripts/soak $(SOAKTIME)

@@ -5,8 +5,8 @@ import { fork } from "node:child_process";
 import { once } from "node:events";
 import { monitorEventLoopDelay } from "node:perf_hooks";
 import { parseArgs } from "node:util";
-import { connect } from "pagewire";
-import { startServer } from "pagewire/server";
+import { connect } from "../dist/esm/index.mjs";
+import { startServer } from "../dist/esm/server.mjs";
 
 const { values } = parseArgs({
   options: {

@@ -1,0 +1,48 @@
+// The systems by name: where the adapter is, which variant of it, and where its databases are.
+//
+//   remote   behind a network, so that a latency can be added to it
+//   service  the server that run.mjs starts for it
+//   keep     one process for all workloads, for what takes seconds to start
+//   slow     at some latency: workloads that would take minutes, and why
+
+const aCallAPage = "makes one call for each page, which takes minutes";
+
+const local = (file, variant) => ({ file, variant });
+
+export const adapters = {
+  pagewire: { file: "pagewire", remote: true, service: "pagewire" },
+  "better-sqlite3-normal": local("better-sqlite3", "normal"),
+  "better-sqlite3-full": local("better-sqlite3", "full"),
+  "better-sqlite3-memory": local("better-sqlite3", "memory"),
+  "node-sqlite-normal": local("node-sqlite", "normal"),
+  "node-sqlite-full": local("node-sqlite", "full"),
+  "node-sqlite-memory": local("node-sqlite", "memory"),
+  "libsql-normal": local("libsql", "normal"),
+  "libsql-full": local("libsql", "full"),
+  "turso-normal": local("turso", "normal"),
+  "turso-full": local("turso", "full"),
+  "sqlite-vfs": {
+    file: "sqlite-vfs",
+    remote: true,
+    slow: {
+      10: {
+        "row-1mib": aCallAPage,
+        "row-10mib": aCallAPage,
+        "cold-scan-50mib": aCallAPage,
+        "cold-scan-fragmented": aCallAPage,
+        "cold-index-lookup": aCallAPage,
+      },
+    },
+  },
+  rivetkit: { file: "rivetkit", remote: true, service: "rivetkit", keep: true },
+};
+
+/** The adapters that a list of names means: a name, or the beginning of several ("better-sqlite3"). */
+export function adaptersOf(names) {
+  const chosen = names.flatMap((name) => {
+    const found = Object.keys(adapters).filter((known) => known === name || known.startsWith(`${name}-`));
+    if (found.length === 0) throw new Error(`no adapter ${name}; there are: ${Object.keys(adapters).join(", ")}`);
+    return found;
+  });
+  return [...new Set(chosen)];
+}

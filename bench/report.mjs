@@ -1,0 +1,164 @@
+// Results for people: the table of targets, the table of systems, and the report of both with a chart.
+
+import { writeFileSync } from "node:fs";
+import { cpus, totalmem } from "node:os";
+import { join } from "node:path";
+import { chart } from "./chart.mjs";
+import { figure } from "./stats.mjs";
+import { workloads } from "./workloads.mjs";
+
+const subject = "pagewire";
+
+const find = (results, workload, adapter, latencyMs) =>
+  results.find((r) => r.workload === workload && r.adapter === adapter && r.latencyMs === latencyMs);
+
+/** What a target measures, and the limit that it sets; undefined if it was not run. */
+function limitOf(results, workload, target) {
+  const own = find(results, workload, subject, target.latencyMs);
+  const factor = target.atMost ?? target.atLeast;
+  if (own === undefined) return undefined;
+  if (target.of === undefined && target.workload === undefined) return { own, limit: factor };
+  const other = find(results, target.workload ?? workload, target.of ?? subject, target.latencyMs);
+  return other === undefined ? undefined : { own, limit: factor * other.median };
+}
+
+const metricNames = { roundTripTimes: "round trips of time", roundTrips: "round trips", cores: "cores", p99: "p99" };
+
+/** Every target that could be judged: {workload, latencyMs, what, value, limit, ratio, pass}. */
+export function judge(results) {
+  const verdicts = [];
+  for (const [workload, { targets = [], unit }] of Object.entries(workloads)) {
+    for (const target of targets) {
+      const { own, limit } = limitOf(results, workload, target) ?? {};
+      if (own === undefined) continue;
+      const metric = target.metric ?? "median";
+      const value = own[metric];
+      const reference = target.of ?? (target.workload && `the median of ${target.workload}`);
+      const size = reference === undefined ? figure(limit) : `${target.atMost}x ${reference} = ${figure(limit)}`;
+      verdicts.push({
+        workload,
+        latencyMs: target.latencyMs,
+        unit:
+          metricNames[metric] === undefined || metric === "p99"
+            ? `${unit}${metric === "p99" ? " p99" : ""}`
+            : metricNames[metric],
+        target: `${target.atLeast === undefined ? "at most" : "at least"} ${size}`,
+        value,
+        ratio: value / limit,
+        pass: target.atLeast === undefined ? value <= limit : value >= limit,
+      });
+    }
+  }
+  return verdicts;
+}
+
+function markdown(head, rows) {
+  const line = (cells) => `| ${cells.join(" | ")} |`;
+  return [line(head), line(head.map((_, i) => (i < 1 ? "---" : "---:"))), ...rows.map(line)].join("\n");
+}
+
+const verdictTable = (verdicts) => [
+  ["workload", "added ms", "pagewire", "unit", "target", "of the limit", ""],
+  verdicts.map((v) => [
+    v.workload,
+    String(v.latencyMs),
+    figure(v.value),
+    v.unit,
+    v.target,
+    `${v.ratio.toFixed(2)}x`,
+    v.pass ? "met" : "MISSED",
+  ]),
+];
+
+/** One row a system: the ratio is the peer's median over Pagewire's, the other way round for rates: over 1, Pagewire wins. */
+function systemTable(results, workload, latencyMs) {
+  const some = results.filter((r) => r.workload === workload && r.latencyMs === latencyMs);
+  const own = some.find((r) => r.adapter === subject);
+  const ratio = (r) => {
+    if (own === undefined) return "-";
+    return (r.higherIsBetter ? own.median / r.median : r.median / own.median).toFixed(2);
+  };
+  const rows = some.map((r) => [
+    r.adapter,
+    figure(r.median),
+    figure(r.p99),
+    `${figure(r.min)} to ${figure(r.max)}`,
+    ratio(r),
+    figure(r.roundTrips),
+    figure(r.bytes),
+    r.prefetched === undefined ? "-" : `${figure(r.prefetched)} / ${figure(r.wasted)}`,
+    figure(r.clientCpuMs),
+    figure(r.serverCpuMs),
+    figure(r.clientRssKb && r.clientRssKb / 1024),
+    figure(r.serverRssKb && r.serverRssKb / 1024),
+  ]);
+  const unit = some[0].unit;
+  const p99 = some[0].higherIsBetter ? "p99 of one, ms" : "p99";
+  return [
+    [
+      "system",
+      `median, ${unit}`,
+      p99,
+      "rounds",
+      "to pagewire",
+      "round trips",
+      "bytes",
+      "prefetched / wasted",
+      "client CPU ms",
+      "server CPU ms",
+      "client MiB",
+      "server MiB",
+    ],
+    rows,
+  ];
+}
+
+function plain([head, rows]) {
+  const widths = head.map((name, i) => Math.max(name.length, ...rows.map((row) => row[i].length)));
+  return [head, ...rows]
+    .map((row) =>
+      row
+        .map((cell, i) => cell.padEnd(widths[i]))
+        .join("  ")
+        .trimEnd(),
+    )
+    .join("\n");
+}
+
+/** Every workload and latency that was run, in the order of the workloads. */
+function runs(results) {
+  const seen = new Set(results.map((r) => JSON.stringify([r.workload, r.latencyMs])));
+  const order = Object.keys(workloads);
+  return [...seen]
+    .map((key) => JSON.parse(key))
+    .sort((a, b) => order.indexOf(a[0]) - order.indexOf(b[0]) || a[1] - b[1]);
+}
+
+export function printTable(results, verdicts) {
+  for (const [workload, latencyMs] of runs(results)) {
+    const [head, rows] = systemTable(results, workload, latencyMs);
+    console.log(
+      `\n${workload}, ${latencyMs} ms added\n${plain([head.slice(0, 6), rows.map((row) => row.slice(0, 6))])}`,
+    );
+  }
+  if (verdicts.length > 0) console.log(`\nTargets\n${plain(verdictTable(verdicts))}`);
+}
+
+export function writeReport(dir, results, verdicts) {
+  const machine = `${cpus().length} cores (${cpus()[0].model.trim()}), ${Math.round(totalmem() / 2 ** 30)} GiB, ${process.platform} ${process.arch}`;
+  const parts = [
+    "# Benchmark report",
+    `Written by \`bench/run.mjs\`. Machine: ${machine}; Node.js ${process.version}. Raw results: [results.jsonl](results.jsonl).`,
+    'Round trips, bytes, pages and processor time are for one operation. "to pagewire" is how many times as long the ' +
+      "system takes (for rates: how many times as much Pagewire does): over 1, Pagewire is faster.",
+    "![medians relative to Pagewire](chart.svg)",
+    "## Targets",
+    markdown(...verdictTable(verdicts)),
+  ];
+  for (const [workload, latencyMs] of runs(results)) {
+    parts.push(`## ${workload}, ${latencyMs} ms added`, `${workloads[workload].what}.`);
+    parts.push(markdown(...systemTable(results, workload, latencyMs)));
+  }
+  writeFileSync(join(dir, "README.md"), `${parts.join("\n\n")}\n`);
+  writeFileSync(join(dir, "chart.svg"), chart(results, runs(results)));
+}

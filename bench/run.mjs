@@ -1,0 +1,158 @@
+// Runs workloads on systems, in turns: every round has each system do the workload once, so that what disturbs the
+// machine disturbs them alike. See README.md.
+
+import { ensureNode } from "./node.mjs";
+
+ensureNode();
+
+const { mkdtempSync, rmSync, mkdirSync, writeFileSync } = await import("node:fs");
+const { tmpdir } = await import("node:os");
+const { join } = await import("node:path");
+const { parseArgs } = await import("node:util");
+const { adapters, adaptersOf } = await import("./adapters/index.mjs");
+const { combine } = await import("./combine.mjs");
+const { judge, printTable, writeReport } = await import("./report.mjs");
+const { System } = await import("./system.mjs");
+const { workloads } = await import("./workloads.mjs");
+
+const quickAdapters = ["pagewire", "better-sqlite3", "node-sqlite-normal"];
+
+const { values: args } = parseArgs({
+  options: {
+    workloads: { type: "string" },
+    adapters: { type: "string" },
+    "latency-ms": { type: "string" },
+    rounds: { type: "string" },
+    quick: { type: "boolean", default: false },
+    json: { type: "boolean", default: false },
+    strict: { type: "boolean", default: false },
+    report: { type: "string" },
+    list: { type: "boolean", default: false },
+  },
+});
+const list = (text) => text?.split(",").filter((name) => name !== "");
+
+if (args.list) {
+  for (const [name, { what }] of Object.entries(workloads)) console.log(`${name.padEnd(22)} ${what}`);
+  console.log(`adapters: ${Object.keys(adapters).join(", ")}`);
+  process.exit(0);
+}
+
+const chosen = list(args.workloads) ?? Object.keys(workloads);
+for (const name of chosen) {
+  if (workloads[name] === undefined) throw new Error(`no workload ${name}; see --list`);
+}
+const systems = adaptersOf(list(args.adapters) ?? (args.quick ? quickAdapters : Object.keys(adapters)));
+const latencies = list(args["latency-ms"])?.map(Number);
+const rounds = Number(args.rounds ?? (args.quick ? 3 : 7));
+const dir = mkdtempSync(join(tmpdir(), "pagewire-bench-"));
+const say = (text) => process.stderr.write(`${text}\n`);
+
+const running = new Set(); // systems that have processes or files
+const kept = new Map(); // adapter -> System, for those that serve many workloads
+let stopping = false;
+
+function interrupted(signal) {
+  if (stopping) return;
+  stopping = true;
+  say(`bench: ${signal}: cleaning up`);
+  for (const system of running) system.kill(); // what waits for one of them fails, and the end comes in due order
+}
+process.on("SIGINT", () => interrupted("SIGINT"));
+process.on("SIGTERM", () => interrupted("SIGTERM"));
+
+/** The reason why a system cannot do a workload at a latency, or undefined. */
+function reasonWithout(name, workload, latencyMs) {
+  const { remote, slow } = adapters[name];
+  if (latencyMs > 0 && !remote) return "no network";
+  const without = workloads[workload].without ?? {};
+  const group = Object.keys(without).find((prefix) => name === prefix || name.startsWith(`${prefix}-`));
+  if (group !== undefined) return without[group];
+  const limit = Object.keys(slow ?? {}).find((least) => latencyMs >= Number(least));
+  return limit === undefined ? undefined : slow[limit][workload];
+}
+
+async function started(name, latencyMs) {
+  const system = kept.get(name) ?? new System(name, { dir, latencyMs, quick: args.quick });
+  running.add(system);
+  if (kept.has(name)) return system;
+  if (adapters[name].keep) kept.set(name, system);
+  await system.start();
+  return system;
+}
+
+async function stop(system) {
+  await system.stop();
+  running.delete(system);
+}
+
+/** Runs one workload at one latency on all systems; answers a result for each. */
+async function measure(workload, latencyMs) {
+  const { maxRounds = rounds, restart = false } = workloads[workload];
+  const participants = [];
+  const results = new Map();
+  try {
+    for (const name of systems) {
+      const without = reasonWithout(name, workload, latencyMs);
+      if (without !== undefined) {
+        if (latencyMs === 0 || adapters[name].remote) say(`  ${name}: left out, ${without}`);
+        continue;
+      }
+      const system = await started(name, latencyMs);
+      participants.push(system);
+      await system.order("prepare", { workload });
+      results.set(system, []);
+    }
+    for (let round = 0; round < Math.min(rounds, maxRounds); round++) {
+      for (let i = 0; i < participants.length; i++) {
+        const system = participants[(i + round) % participants.length];
+        if (restart) await system.restart();
+        results.get(system).push(await system.order("round", { workload, round }));
+      }
+    }
+  } finally {
+    for (const system of participants) if (!adapters[system.name].keep) await stop(system);
+  }
+  return participants.map((system) => combine(workload, system.name, latencyMs, results.get(system)));
+}
+
+const results = [];
+let failure;
+try {
+  const all = latencies ?? [...new Set(chosen.flatMap((name) => workloads[name].latencies))].sort((a, b) => a - b);
+  for (const latencyMs of all) {
+    for (const workload of chosen) {
+      if (latencies === undefined && !workloads[workload].latencies.includes(latencyMs)) continue;
+      if (stopping) throw new Error("interrupted");
+      say(`${workload}, ${latencyMs} ms`);
+      for (const result of await measure(workload, latencyMs)) {
+        results.push(result);
+        if (args.json) console.log(JSON.stringify(result));
+      }
+    }
+    for (const system of kept.values()) await stop(system);
+    kept.clear();
+  }
+} catch (error) {
+  failure = error;
+} finally {
+  for (const system of running) await system.stop().catch((error) => say(`bench: ${error.message}`));
+  rmSync(dir, { recursive: true, force: true });
+}
+if (failure !== undefined) {
+  say(stopping ? "bench: interrupted" : `bench: ${failure.message}`);
+  process.exit(stopping ? 130 : 1);
+}
+
+const verdicts = judge(results);
+if (!args.json) printTable(results, verdicts);
+if (args.report !== undefined) {
+  mkdirSync(args.report, { recursive: true });
+  writeFileSync(join(args.report, "results.jsonl"), results.map((result) => `${JSON.stringify(result)}\n`).join(""));
+  writeReport(args.report, results, verdicts);
+}
+const missed = verdicts.filter(({ pass }) => !pass);
+say(
+  `bench: ${results.length} results, all correct; ${verdicts.length - missed.length} of ${verdicts.length} targets met`,
+);
+process.exit(args.strict && missed.length > 0 ? 1 : 0);

@@ -1,0 +1,115 @@
+// The servers that systems need, and the latency before them: started here, ended here, whatever happens.
+
+import { fork } from "node:child_process";
+import { once } from "node:events";
+import { createWriteStream, mkdirSync } from "node:fs";
+import { createRequire } from "node:module";
+import { createServer } from "node:net";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { startServer } from "../dist/esm/server.mjs";
+
+const here = (name) => new URL(name, import.meta.url);
+
+function freePort() {
+  const { promise, resolve } = Promise.withResolvers();
+  const server = createServer().listen(0, "127.0.0.1", () => {
+    const { port } = server.address();
+    server.close(() => resolve(port));
+  });
+  return promise;
+}
+
+/** Ends a child: asks, waits some seconds, then kills. */
+export async function end(child, ask = () => child.kill("SIGTERM"), graceMs = 10_000) {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  const gone = once(child, "exit");
+  ask();
+  const timer = setTimeout(() => child.kill("SIGKILL"), graceMs);
+  await gone;
+  clearTimeout(timer);
+}
+
+/** A port of this machine behind which `port` answers latencyMs later a round trip. */
+async function delayed(port, latencyMs) {
+  if (latencyMs === 0) return { port, stop: async () => {} };
+  const proxy = fork(here("delay-proxy.mjs"), [String(port), String(latencyMs / 2)]);
+  const [told] = await once(proxy, "message");
+  return { port: told.port, stop: () => end(proxy, () => proxy.disconnect()) };
+}
+
+/** `pagewire serve` on Pebble, with its defaults but for the arguments given. */
+async function pagewire({ dir, latencyMs, args = [] }) {
+  const server = await startServer({ dataDir: join(dir, "pagewire"), args: ["--log-level", "error", ...args] });
+  const proxy = await delayed(new URL(server.url).port, latencyMs);
+  return {
+    told: { url: `ws://127.0.0.1:${proxy.port}`, pid: server.pid },
+    async stop() {
+      await proxy.stop();
+      await server.stop();
+    },
+  };
+}
+
+/** The engine of rivetkit, with its file-system store (RocksDB) and its defaults, without telemetry. */
+async function rivetkit({ dir, latencyMs }) {
+  const bin = createRequire(import.meta.url)("@rivetkit/engine-cli").getEnginePath();
+  const ports = { guard: await freePort(), peer: await freePort(), metrics: await freePort() };
+  const token = "dev";
+  mkdirSync(dir, { recursive: true });
+  const env = {
+    RIVET__GUARD__HOST: "127.0.0.1",
+    RIVET__GUARD__PORT: `${ports.guard}`,
+    RIVET__API_PEER__HOST: "127.0.0.1",
+    RIVET__API_PEER__PORT: `${ports.peer}`,
+    RIVET__METRICS__HOST: "127.0.0.1",
+    RIVET__METRICS__PORT: `${ports.metrics}`,
+    RIVET__FILE_SYSTEM__PATH: join(dir, "engine"),
+    RIVET__TELEMETRY__ENABLED: "false",
+  };
+  // The keeper ends the engine when this process is gone, even if it was killed.
+  const keeper = fork(here("keeper.mjs"), [bin, "start"], {
+    env: { ...process.env, ...env },
+    stdio: ["ignore", "pipe", "pipe", "ipc"],
+  });
+  const log = createWriteStream(join(dir, "engine.log"));
+  keeper.stdout.pipe(log);
+  keeper.stderr.pipe(log);
+  const stopEngine = () => end(keeper, () => keeper.disconnect(), 25_000);
+  try {
+    const [{ pid }] = await once(keeper, "message");
+    const direct = `http://127.0.0.1:${ports.guard}`;
+    for (
+      let i = 0;
+      !(await fetch(`${direct}/health`)
+        .then((answer) => answer.ok)
+        .catch(() => false));
+      i++
+    ) {
+      if (i === 300 || keeper.exitCode !== null) throw new Error(`rivet-engine did not become healthy: ${log.path}`);
+      await sleep(100);
+    }
+    const headers = { Authorization: `Bearer ${token}`, "Content-Type": "application/json" };
+    const centers = await (await fetch(`${direct}/datacenters?namespace=default`, { headers })).json();
+    const put = await fetch(`${direct}/runner-configs/default?namespace=default`, {
+      method: "PUT",
+      headers,
+      body: JSON.stringify({ datacenters: { [centers.datacenters[0].name]: { normal: {} } } }),
+    });
+    if (!put.ok) throw new Error(`rivet-engine refused its runner configuration: ${put.status} ${await put.text()}`);
+    const proxy = await delayed(ports.guard, latencyMs);
+    return {
+      told: { direct, token, pid },
+      env: { RIVET_ENDPOINT: `http://127.0.0.1:${proxy.port}`, RIVET_TOKEN: token, RIVET_ENVOY_VERSION: "1" },
+      async stop() {
+        await proxy.stop();
+        await stopEngine();
+      },
+    };
+  } catch (error) {
+    await stopEngine();
+    throw error;
+  }
+}
+
+export const services = { pagewire, rivetkit };

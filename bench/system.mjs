@@ -1,0 +1,82 @@
+// A system under test: its process, and the server that it talks to.
+
+import { fork } from "node:child_process";
+import { mkdirSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { adapters } from "./adapters/index.mjs";
+import { end, services } from "./services.mjs";
+
+let started = 0;
+
+export class System {
+  #worker;
+  #service;
+  #waiting;
+
+  constructor(name, { dir, latencyMs, quick }) {
+    this.name = name;
+    this.adapter = adapters[name];
+    this.options = { latencyMs, quick, dir: join(dir, `${name}-${started++}`) };
+  }
+
+  /** Starts its server, unless it runs, and its process. */
+  async start() {
+    const { file, variant, service } = this.adapter;
+    mkdirSync(this.options.dir, { recursive: true });
+    if (service !== undefined) this.#service ??= await services[service]({ ...this.options, args: this.adapter.args });
+    const told = { name: this.name, file, variant, ...this.options, service: this.#service?.told };
+    this.#worker = fork(new URL("worker.mjs", import.meta.url), [JSON.stringify(told)], {
+      execArgv: ["--expose-gc", "--disable-warning=ExperimentalWarning"],
+      env: { ...process.env, ...this.#service?.env },
+    });
+    await this.#answer();
+  }
+
+  /** Has the process do something; answers its result, and throws what went wrong there. */
+  async order(order, details) {
+    this.#worker.send({ order, ...details });
+    return this.#answer();
+  }
+
+  #answer() {
+    const worker = this.#worker;
+    this.#waiting = new Promise((resolve, reject) => {
+      const settle = (fn, value) => {
+        worker.off("message", onMessage);
+        worker.off("exit", onExit);
+        fn(value);
+      };
+      const onMessage = ({ result, error }) => {
+        if (error === undefined) settle(resolve, result);
+        else settle(reject, new Error(`${this.name}: ${error}`));
+      };
+      const onExit = (code, signal) =>
+        settle(reject, new Error(`${this.name}: its process ended with ${signal ?? code}`));
+      worker.on("message", onMessage);
+      worker.on("exit", onExit);
+    });
+    return this.#waiting;
+  }
+
+  /** Ends its process, and keeps the server. */
+  async stopProcess() {
+    const worker = this.#worker;
+    this.#worker = undefined;
+    if (worker === undefined) return;
+    await end(worker, () => worker.connected && worker.disconnect(), 5000);
+  }
+
+  /** Ends everything and removes its files. */
+  async stop() {
+    await this.stopProcess();
+    const service = this.#service;
+    this.#service = undefined;
+    await service?.stop();
+    rmSync(this.options.dir, { recursive: true, force: true });
+  }
+
+  /** Ends its process at once, whatever it is doing. */
+  kill() {
+    this.#worker?.kill("SIGKILL");
+  }
+}

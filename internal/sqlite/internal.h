@@ -26,6 +26,7 @@
 #include "sqlite3-binding.h"
 
 #define PW_PAGE             4096u
+#define PW_MAX_PAGES        0xFFFFFFFEu /* SQLite's own bound */
 #define PW_MAIN             0
 #define PW_JOURNAL          1
 #define PW_MAX_HINTS        128

@@ -231,8 +231,17 @@ static int vfs_sync(sqlite3_file *base, int flags) {
   return SQLITE_OK;
 }
 
+/* SQLite counts pages in 32 bits: to it a larger file would be an empty one,
+** and the next write would bury what is stored. */
 static int vfs_file_size(sqlite3_file *base, sqlite3_int64 *size) {
-  *size = (sqlite3_int64)file_size((pw_file *)base);
+  uint64_t n = file_size((pw_file *)base);
+
+  if (n > (uint64_t)PW_MAX_PAGES * PW_PAGE) {
+    pw_error_set(&((pw_file *)base)->db->io_error, "", SQLITE_CORRUPT,
+                 "the stored file size is larger than a database can be");
+    return SQLITE_CORRUPT;
+  }
+  *size = (sqlite3_int64)n;
   return SQLITE_OK;
 }
 

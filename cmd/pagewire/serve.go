@@ -20,8 +20,12 @@ import (
 	"github.com/pagewire/pagewire/internal/version"
 )
 
-// headerTimeout is the time that a client has to send its request's header.
-const headerTimeout = 10 * time.Second
+// requestTimeout is the time that a client has to send its request, header and body, and to take the answer, and that it
+// may stay between two requests. It ends when a request becomes a WebSocket.
+const requestTimeout = 10 * time.Second
+
+// headerBytes bounds the header of a request.
+const headerBytes = 32 << 10
 
 func serveCommand() *cobra.Command {
 	var s settings
@@ -97,7 +101,7 @@ func serve(s *settings, stdin io.Reader, stdout, stderr io.Writer) (err error) {
 	defer func() { err = errors.Join(err, store.Close()) }()
 	channel, err := server.New(server.Config{
 		Store: store, Tokens: tokens, Limits: s.limits(), PingInterval: s.pingInterval, PingTimeout: s.pingTimeout,
-		DrainGrace: s.drainGrace, Logger: log, Version: version.Version,
+		DrainGrace: s.drainGrace, Logger: log, Version: version.Version, MaxConnections: s.maxConnections, HeldBytes: uint64(s.maxHeldBytes),
 	})
 	if err != nil {
 		return err
@@ -105,9 +109,7 @@ func serve(s *settings, stdin io.Reader, stdout, stderr io.Writer) (err error) {
 	// Closing waits for the requests that the store works on, and so comes before the store's.
 	defer func() { err = errors.Join(err, channel.Close()) }()
 
-	web := &http.Server{
-		Handler: channel, ReadHeaderTimeout: headerTimeout, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
-	}
+	web := webServer(channel, requestTimeout, log)
 	defer web.Close()
 	failed := make(chan error, 1)
 	go func() { failed <- web.Serve(listener) }()
@@ -136,6 +138,14 @@ func serve(s *settings, stdin io.Reader, stdout, stderr io.Writer) (err error) {
 		go exitOnSignal(signals, 2, log)
 	}
 	return channel.Drain(context.Background())
+}
+
+// webServer serves HTTP to clients that may be slow on purpose.
+func webServer(handler http.Handler, timeout time.Duration, log *slog.Logger) *http.Server {
+	return &http.Server{
+		Handler: handler, ReadHeaderTimeout: timeout, ReadTimeout: timeout, WriteTimeout: timeout, IdleTimeout: timeout,
+		MaxHeaderBytes: headerBytes, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
 }
 
 // exitOnSignal ends the process at the nth signal from now: what was acknowledged is on disk, and what was not may be

@@ -30,6 +30,8 @@ type settings struct {
 	maxActorBytes, maxCommitBytes, maxFrameBytes size
 	maxKeyBytes, maxValueBytes, maxPutBytes      size
 	preloadBytes                                 size
+	maxConnections                               uint64
+	maxHeldBytes                                 size
 	maxConnectionActors, maxActorQueue           uint64
 	maxBatchKeys, maxFetchPages                  uint64
 
@@ -65,6 +67,8 @@ func (s *settings) register(flags *pflag.FlagSet) {
 		flags.Var(p, name, usage)
 	}
 	sizes(&s.maxActorBytes, "max-actor-bytes", limits.ActorBytes, "storage quota of one actor")
+	flags.Uint64Var(&s.maxConnections, "max-connections", 10_000, "connections open at once")
+	sizes(&s.maxHeldBytes, "max-held-bytes", 1<<30, "queued requests and staged pages of all connections together")
 	flags.Uint64Var(&s.maxConnectionActors, "max-connection-actors", limits.ConnectionActors, "actors open on one connection")
 	flags.Uint64Var(&s.maxActorQueue, "max-actor-queue", limits.ActorQueue, "queued requests of one actor")
 	sizes(&s.maxCommitBytes, "max-commit-bytes", limits.CommitBytes, "pages of one commit")
@@ -146,6 +150,7 @@ func (s *settings) check() error {
 		name  string
 		value uint64
 	}{
+		{"max-connections", s.maxConnections}, {"max-held-bytes", uint64(s.maxHeldBytes)},
 		{"max-actor-bytes", uint64(s.maxActorBytes)}, {"max-connection-actors", s.maxConnectionActors},
 		{"max-actor-queue", s.maxActorQueue}, {"max-commit-bytes", uint64(s.maxCommitBytes)},
 		{"max-fetch-pages", s.maxFetchPages}, {"max-frame-bytes", uint64(s.maxFrameBytes)},

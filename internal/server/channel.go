@@ -122,6 +122,10 @@ func (s *Server) admit(r *http.Request) (namespace string, no *refusal) {
 	if s.isDraining() {
 		return deny(http.StatusServiceUnavailable, protocol.CodeDraining, "the server is shutting down: connect to another one, or later")
 	}
+	if s.crowded() {
+		return deny(http.StatusServiceUnavailable, protocol.CodeBackpressure,
+			"the server has %d connections, its limit: connect to another one, or later", s.cfg.MaxConnections)
+	}
 	return namespace, nil
 }
 

@@ -26,6 +26,9 @@ const closeWait = time.Second
 // runSlots is how many requests of one connection run at once. It bounds the answers in memory that wait for a slow peer.
 const runSlots = 64
 
+// readSlots is how many of them may be reads, whose answers can be a frame long.
+const readSlots = 16
+
 var errGone = errors.New("the connection is closed")
 
 // conn is one connection: its reader is the goroutine in serve, its writer the one in write.
@@ -37,6 +40,7 @@ type conn struct {
 	namespace string
 	out       outbox
 	slots     chan struct{} // one element a running request
+	reads     chan struct{} // one element a running fetch, get or list
 
 	ctx    context.Context // ends when the connection does
 	cancel context.CancelCauseFunc
@@ -53,6 +57,7 @@ func newConn(s *Server, ws *websocket.Conn, nc *corkedConn, namespace string) *c
 	c := &conn{
 		server: s, ws: ws, net: nc, id: sessionID(), namespace: namespace,
 		slots:  make(chan struct{}, runSlots),
+		reads:  make(chan struct{}, readSlots),
 		queues: make(map[string]*queue),
 	}
 	c.ctx, c.cancel = context.WithCancelCause(context.Background())
@@ -184,5 +189,8 @@ func (c *conn) teardown() {
 		s.release()
 	}
 	c.running.Wait()
+	c.mu.Lock()
+	c.release(c.held)
+	c.mu.Unlock()
 	_ = c.ws.Close()
 }

@@ -127,6 +127,7 @@ func (c *conn) write() {
 		select {
 		case <-c.out.more:
 		case <-ping.C:
+			c.dropStale(time.Now().Add(-c.server.cfg.PingInterval - c.server.cfg.PingTimeout))
 			c.push(&protocol.Ping{Nonce: nonce})
 			nonce++
 		case <-c.ctx.Done():

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"runtime/debug"
+	"time"
 
 	"github.com/pagewire/pagewire/internal/protocol"
 	"github.com/pagewire/pagewire/internal/store"
@@ -41,6 +42,7 @@ type stageSet struct {
 	pages  []protocol.Pages
 	bytes  uint64          // of page data
 	held   uint64          // counted in conn.held
+	last   time.Time       // when the last frame came
 	refuse *protocol.Error // what the commit will be answered
 }
 
@@ -77,18 +79,17 @@ func (c *conn) enqueue(r *protocol.RawRequest, size uint64) *protocol.Error {
 		if staged = q.staged[r.ID]; staged != nil {
 			delete(q.staged, r.ID)
 			size += staged.held
-			c.held -= staged.held
+			c.release(staged.held)
 		}
 	}
 	limits := &c.server.cfg.Limits
 	if q.pending >= limits.ActorQueue {
 		return protocol.Errorf(protocol.CodeBackpressure, "%d requests of the actor are queued, the limit: wait for answers", q.pending)
 	}
-	if c.held+size > c.maxHeld() {
-		return errHeldBytes
+	if err := c.hold(size); err != nil {
+		return err
 	}
 	c.queues[r.Actor] = q
-	c.held += size
 	q.pending++
 	if r.Op == protocol.OpOpen {
 		q.opens++
@@ -106,6 +107,10 @@ var (
 	errNotOpen   = protocol.Errorf(protocol.CodeActorNotOpen, "the actor is not open on this connection: open it first")
 	errHeldBytes = protocol.Errorf(protocol.CodeBackpressure,
 		"the connection's queued requests and staged pages fill its share of memory: wait for answers")
+	errServerHeldBytes = protocol.Errorf(protocol.CodeBackpressure,
+		"the queued requests and staged pages of all connections fill the server's memory: try again later")
+	errStaleStages = protocol.Errorf(protocol.CodeBackpressure,
+		"the commit's staged pages were given up, as nothing more came for too long: send it again with its stages")
 )
 
 // maxHeld is how many bytes of requests and stages a connection may keep here: one full commit and its last frame.
@@ -113,6 +118,26 @@ func (c *conn) maxHeld() uint64 {
 	l := &c.server.cfg.Limits
 	stages := l.CommitBytes/protocol.PageSize + 1 // if every page had its own
 	return l.CommitBytes + stages*itemOverhead + 2*l.FrameBytes
+}
+
+// hold counts size bytes as kept here, or says why they cannot be. c.mu is held.
+func (c *conn) hold(size uint64) *protocol.Error {
+	if c.held+size > c.maxHeld() {
+		return errHeldBytes
+	}
+	all := c.server.held.Add(size)
+	if all > c.server.cfg.HeldBytes && c.held+size > 2*c.server.cfg.Limits.FrameBytes {
+		c.server.held.Add(-size)
+		return errServerHeldBytes
+	}
+	c.held += size
+	return nil
+}
+
+// release takes size bytes back that hold has counted. c.mu is held.
+func (c *conn) release(size uint64) {
+	c.held -= size
+	c.server.held.Add(-size)
 }
 
 // makeRoom checks that another actor may be opened, and forgets actors that nobody uses any more if need be. c.mu is held.
@@ -139,7 +164,7 @@ func (c *conn) makeRoom() *protocol.Error {
 // forget removes a queue. c.mu is held.
 func (c *conn) forget(actor string, q *queue) {
 	for _, set := range q.staged {
-		c.held -= set.held
+		c.release(set.held)
 	}
 	delete(c.queues, actor)
 }
@@ -165,24 +190,42 @@ func (c *conn) stage(st *protocol.Stage, size uint64) {
 		q.staged[st.Commit] = set
 	}
 	set.frames++
+	set.last = time.Now()
 	set.bytes += uint64(len(st.Pages.Data))
 	size += itemOverhead
-	switch {
-	case set.refuse != nil:
-	case set.bytes > limits.CommitBytes:
+	if set.refuse == nil && set.bytes > limits.CommitBytes {
 		set.refuse = errCommitTooLarge(limits.CommitBytes)
-	case c.held+size > c.maxHeld():
-		set.refuse = errHeldBytes
-	default:
+	}
+	if set.refuse == nil {
+		set.refuse = c.hold(size)
+	}
+	if set.refuse == nil {
 		set.pages = append(set.pages, st.Pages)
 		set.held += size
-		c.held += size
-	}
-	if set.refuse != nil {
-		c.held -= set.held
-		set.pages, set.held = nil, 0
+	} else {
+		c.drop(set)
 	}
 	c.mu.Unlock()
+}
+
+// drop frees the pages of a commit that will be refused. c.mu is held.
+func (c *conn) drop(set *stageSet) {
+	c.release(set.held)
+	set.pages, set.held = nil, 0
+}
+
+// dropStale gives up the pages staged for commits that nothing has come for since the time given.
+func (c *conn) dropStale(since time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, q := range c.queues {
+		for _, set := range q.staged {
+			if set.refuse == nil && set.last.Before(since) {
+				set.refuse = errStaleStages
+				c.drop(set)
+			}
+		}
+	}
 }
 
 func errCommitTooLarge(limit uint64) *protocol.Error {
@@ -197,6 +240,9 @@ func (q *queue) run() {
 		c.mu.Lock()
 		gone := c.ctx.Err() != nil
 		if gone || len(q.items) == 0 {
+			for _, it := range q.items {
+				c.release(it.bytes)
+			}
 			q.items, q.active = nil, false
 			s := q.session
 			if s == nil && c.queues[q.actor] == q {
@@ -216,7 +262,7 @@ func (q *queue) run() {
 		q.serve(it)
 
 		c.mu.Lock()
-		c.held -= it.bytes
+		c.release(it.bytes)
 		q.pending--
 		c.mu.Unlock()
 	}
@@ -229,6 +275,15 @@ func (q *queue) serve(it item) {
 		return
 	}
 	defer c.giveSlot()
+	switch it.Op {
+	case protocol.OpFetch, protocol.OpGet, protocol.OpList:
+		select {
+		case c.reads <- struct{}{}:
+			defer func() { <-c.reads }()
+		case <-c.ctx.Done():
+			return
+		}
+	}
 	result, err := q.execute(it)
 	if c.ctx.Err() != nil {
 		return

@@ -17,6 +17,7 @@ import (
 	"log/slog"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/pagewire/pagewire/internal/protocol"
@@ -31,8 +32,13 @@ type Config struct {
 	PingInterval time.Duration   // between pings; default 15 s
 	PingTimeout  time.Duration   // patience with a silent peer after a ping, and with one that reads nothing; default 15 s
 	DrainGrace   time.Duration   // how long Drain waits for clients to leave; default 30 s
-	Logger       *slog.Logger    // default slog.Default()
-	Version      string          // of the program, for people
+	// MaxConnections bounds the connections open at once; default 10,000. One too many is answered 503, backpressure.
+	MaxConnections uint64
+	// HeldBytes bounds the queued requests and staged pages of all connections together; default 1 GiB. Each may
+	// keep two frames beyond it, so that a few large commits do not lock everybody out.
+	HeldBytes uint64
+	Logger    *slog.Logger // default slog.Default()
+	Version   string       // of the program, for people
 }
 
 // Server serves the KV channel. It is an http.Handler.
@@ -48,6 +54,7 @@ type Server struct {
 
 	mu      sync.Mutex
 	conns   map[*conn]struct{}
+	held    atomic.Uint64  // bytes of queued requests and staged pages of all connections
 	closed  bool           // no connection is accepted any more
 	running sync.WaitGroup // one a connection
 }
@@ -78,6 +85,12 @@ func New(cfg Config) (*Server, error) {
 		if *d.have == 0 {
 			*d.have = d.def
 		}
+	}
+	if cfg.MaxConnections == 0 {
+		cfg.MaxConnections = 10_000
+	}
+	if cfg.HeldBytes == 0 {
+		cfg.HeldBytes = gib
 	}
 	cfg.Limits.PingMillis = uint64(cfg.PingInterval.Milliseconds())
 	if cfg.Logger == nil {
@@ -132,11 +145,18 @@ func writeJSON(w http.ResponseWriter, status int, body map[string]string) {
 
 func (s *Server) isDraining() bool { return s.draining.Err() != nil }
 
-// register adds a connection, unless the server drains or is closed.
+// crowded says that no more connections are accepted for now.
+func (s *Server) crowded() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return uint64(len(s.conns)) >= s.cfg.MaxConnections
+}
+
+// register adds a connection, unless the server drains, is closed or has too many.
 func (s *Server) register(c *conn) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closed || s.isDraining() {
+	if s.closed || s.isDraining() || uint64(len(s.conns)) >= s.cfg.MaxConnections {
 		return false
 	}
 	s.conns[c] = struct{}{}

@@ -9,10 +9,9 @@ import (
 	"github.com/pagewire/pagewire/internal/sqlite"
 )
 
-// registry finds databases by handle, for all environments: handles are never used twice.
+// registry finds databases by handle, for all environments. The engine numbers them, and never uses a number twice.
 type registry struct {
 	mu   sync.Mutex
-	last uint64
 	open map[uint64]*sqlite.DB
 }
 
@@ -21,9 +20,9 @@ var databases = registry{open: make(map[uint64]*sqlite.DB)}
 func (r *registry) put(db *sqlite.DB) uint64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.last++
-	r.open[r.last] = db
-	return r.last
+	handle := db.ID()
+	r.open[handle] = db
+	return handle
 }
 
 func (r *registry) get(handle uint64) *sqlite.DB {

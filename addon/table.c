@@ -2,26 +2,14 @@
 ** The table that the N-API bridge finds by the one exported symbol.
 */
 #include "internal.h"
-
-/* Exported by Go, see env.go. */
-uint64_t goEnvOpen(pw_reply_fn on_event, pw_release_fn release, void *ctx);
-void goEnvClose(uint64_t env);
-void goCall(uint64_t env, char *method, char *json, size_t n_json, uint8_t *bin, size_t n_bin,
-            pw_reply_fn reply, void *ctx);
-pw_db *goDatabase(uint64_t handle);
-
-/* cgo's exports know no const. */
-static void call(uint64_t env, const char *method, const char *json, size_t n_json,
-                 const uint8_t *bin, size_t n_bin, pw_reply_fn reply, void *ctx) {
-  goCall(env, (char *)method, (char *)json, n_json, (uint8_t *)bin, n_bin, reply, ctx);
-}
+#include "requests.h"
 
 static const pw_api api = {
     .version = PW_API_VERSION,
-    .env_open = goEnvOpen,
-    .env_close = goEnvClose,
-    .call = call,
-    .db_get = goDatabase,
+    .env_open = pw_env_open,
+    .env_close = pw_env_close,
+    .call = pw_call,
+    .db_get = pw_db_find,
     .db_unref = pw_db_unref,
     .db_metrics = pw_db_metrics,
     .stmt_new = pw_stmt_new,

@@ -64,7 +64,7 @@ static void on_cleanup(void *arg) {
     if (b->ops[i]) b->api->op_cancel(b->ops[i], "closed");
   }
   mailbox_close(b->box);
-  b->api->env_close(b->scope);
+  if (b->scope) b->api->env_close(b->scope);
 }
 
 /* The last thing of an environment, after the finalizers of all handles. */
@@ -131,9 +131,14 @@ static napi_value js_load(napi_env env, napi_callback_info info) {
   if (bridge_failed(env, mailbox_open(b->box, b)) ||
       bridge_failed(env, napi_add_env_cleanup_hook(env, on_cleanup, b)))
     return NULL;
-  b->api = api;
   mailbox_ref(b->box);
   b->scope = api->env_open(calls_event, release_box, b->box);
+  if (b->scope == 0) {
+    mailbox_unref(b->box);
+    bridge_throw(env, "out_of_memory", "no memory for Pagewire's environment");
+    return NULL;
+  }
+  b->api = api;
   return NULL;
 }
 

@@ -33,6 +33,10 @@ void pw_db_unref(pw_db *db) {
   if (db && atomic_fetch_sub(&db->refs, 1) == 1) destroy(db);
 }
 
+uint64_t pw_db_id(const pw_db *db) {
+  return db->id;
+}
+
 int pw_db_cancelled(pw_db *db) {
   return atomic_load(&db->cancelled);
 }
@@ -104,7 +108,7 @@ int pw_db_start(pw_db *db, uint64_t cache_bytes, pw_error *error) {
     pw_error_set(error, "internal_error", rc, "SQLite could not be initialised");
     return rc;
   }
-  pw_vfs_add(db);
+  pw_registry_add(db);
   snprintf(name, sizeof(name), "pw%llu", (unsigned long long)db->id);
   db->busy = 1;
   rc = sqlite3_open_v2(name, &db->conn,
@@ -117,7 +121,7 @@ int pw_db_start(pw_db *db, uint64_t cache_bytes, pw_error *error) {
     else pw_error_set(error, "", rc, db->conn ? sqlite3_errmsg(db->conn) : "out of memory");
     sqlite3_close_v2(db->conn);
     db->conn = 0;
-    pw_vfs_remove(db);
+    pw_registry_remove(db);
   }
   pthread_mutex_lock(&db->mu);
   db->busy = 0;
@@ -132,7 +136,7 @@ void pw_db_stop(pw_db *db) {
   pw_stmt_finalize_all(db);
   sqlite3_close_v2(db->conn);
   pw_commit_discard(db);
-  pw_vfs_remove(db);
+  pw_registry_remove(db);
 
   pthread_mutex_lock(&db->mu);
   db->conn = 0;

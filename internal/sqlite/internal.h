@@ -2,6 +2,7 @@
 ** Private declarations of the engine. The files:
 **
 **   pagemap.c   pages by file and index, in insertion order
+**   registry.c  the open databases by number
 **   vfs.c       the VFS: SQLite's file calls on top of page maps and fetches
 **   commit.c    transactions handed over, acknowledged, failed, reloaded
 **   guard.c     what SQL may not do (invariant I7)
@@ -63,8 +64,8 @@ struct pw_batch {
 struct pw_db {
   atomic_int refs;
   uintptr_t handle;              /* of the Go side */
-  uint64_t id;                   /* names the file to the VFS */
-  pw_db *next_db;                /* in the VFS's registry */
+  uint64_t id;                   /* its handle; names the file to the VFS */
+  pw_db *next_db;                /* in the registry */
   sqlite3 *conn;
 
   pthread_mutex_t mu;            /* guards everything up to the next blank line */
@@ -158,9 +159,12 @@ static inline uint64_t pw_key(int file, uint32_t index) {
 /* vfs.c */
 #define PW_VFS_NAME "pagewire"
 int pw_vfs_register(void);
-void pw_vfs_add(pw_db *db);
-void pw_vfs_remove(pw_db *db);
 int64_t pw_now_ns(void);
+
+/* registry.c */
+void pw_registry_add(pw_db *db);
+void pw_registry_remove(pw_db *db);
+pw_db *pw_db_find(uint64_t id);
 
 /* commit.c */
 int pw_commit_allowed(pw_db *db);
@@ -227,6 +231,7 @@ int pw_db_start(pw_db *db, uint64_t cache_bytes, pw_error *error);
 void pw_db_stop(pw_db *db);
 void pw_db_ref(pw_db *db);
 void pw_db_unref(pw_db *db);
+uint64_t pw_db_id(const pw_db *db);
 int pw_db_cancelled(pw_db *db);
 uint32_t pw_db_hints(pw_db *db, uint32_t *out);
 void pw_db_metrics(pw_db *db, pw_metrics *out);

@@ -145,7 +145,7 @@ typedef struct pw_metrics {
 ** An answer or an event of the Go side: JSON text, and byte strings beside it
 ** as a sequence of {u32 LE length, bytes}, length 0xFFFFFFFF for an absent one.
 ** ok is 0 when json is {"code", "message", ...} of an error. The memory is
-** valid during the call only. Called on any thread but the JavaScript one.
+** valid during the call only. Called on any thread.
 */
 typedef void (*pw_reply_fn)(void *ctx, int ok, const char *json, size_t n_json, const uint8_t *bin,
                             size_t n_bin);
@@ -161,15 +161,16 @@ typedef struct pw_api {
   ** Environments. env_open() makes a scope for the channels of one JavaScript
   ** environment; on_event(ctx, ...) is called for their events. env_close()
   ** returns at once, closes what the scope still has open in the background,
-  ** and calls release(ctx) when on_event will not be called again.
+  ** and calls release(ctx) when on_event will not be called again. 0 is no
+  ** environment: there was no memory for one.
   */
   uint64_t (*env_open)(pw_reply_fn on_event, pw_release_fn release, void *ctx);
   void (*env_close)(uint64_t env);
 
   /*
   ** call() runs a method of the Go side: see addon/methods.go for their names,
-  ** requests and results. It returns at once; reply(ctx, ...) is called
-  ** exactly once.
+  ** requests and results. It returns at once, and the calling thread never
+  ** enters Go; reply(ctx, ...) is called exactly once.
   */
   void (*call)(uint64_t env, const char *method, const char *json, size_t n_json,
                const uint8_t *bin, size_t n_bin, pw_reply_fn reply, void *ctx);

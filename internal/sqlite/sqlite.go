@@ -96,8 +96,8 @@ func Open(ctx context.Context, remote pages.Remote, opened *protocol.OpenResult,
 	return db, nil
 }
 
-// Pointer is the pw_db, for pagewire.h. It stays valid until Close returns; who keeps it longer takes a reference.
-func (db *DB) Pointer() unsafe.Pointer { return unsafe.Pointer(db.c) }
+// ID is the number by which db_get of pagewire.h finds the database.
+func (db *DB) ID() uint64 { return uint64(C.pw_db_id(db.c)) }
 
 // Close lets the queued operations run to their end, waits until every commit is acknowledged and closes the actor. An
 // error says that the last commits were not acknowledged, or that the server could not be told. Operations that ctx ends

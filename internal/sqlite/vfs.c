@@ -25,36 +25,11 @@ typedef struct pw_file {
   int tag;
 } pw_file;
 
-static pthread_mutex_t registry_mu = PTHREAD_MUTEX_INITIALIZER;
-static pw_db *registry;
-static uint64_t last_id;
-
 int64_t pw_now_ns(void) {
   struct timespec now;
   if (atomic_load(&pw_simulated)) return goNow();
   clock_gettime(CLOCK_MONOTONIC, &now);
   return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
-
-/* Gives the database its name. */
-void pw_vfs_add(pw_db *db) {
-  pthread_mutex_lock(&registry_mu);
-  db->id = ++last_id;
-  db->next_db = registry;
-  registry = db;
-  pthread_mutex_unlock(&registry_mu);
-}
-
-void pw_vfs_remove(pw_db *db) {
-  pw_db **at;
-  pthread_mutex_lock(&registry_mu);
-  for (at = &registry; *at; at = &(*at)->next_db) {
-    if (*at == db) {
-      *at = db->next_db;
-      break;
-    }
-  }
-  pthread_mutex_unlock(&registry_mu);
 }
 
 /* Finds the database that a file name belongs to, and the file's tag. */
@@ -67,9 +42,8 @@ static pw_db *lookup(const char *name, int *tag) {
   if (name[end] == 0) *tag = PW_MAIN;
   else if (strcmp(name + end, "-journal") == 0) *tag = PW_JOURNAL;
   else return 0;
-  pthread_mutex_lock(&registry_mu);
-  for (db = registry; db && db->id != id; db = db->next_db) {}
-  pthread_mutex_unlock(&registry_mu);
+  db = pw_db_find(id);
+  pw_db_unref(db); /* whoever opens the file holds a reference */
   return db;
 }
 

@@ -61,6 +61,14 @@ void *port_load(const char *path, const char *symbol, char *error, size_t n_erro
 #else
 
 #include <dlfcn.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+/* When there are fewer processors than there is work, JavaScript's thread goes
+** first. Threads inherit the niceness of the one that starts them, on Linux,
+** where each has its own: so a nice thread loads the library, which starts Go.
+** The engine's workers are as nice (internal/sqlite/workers.c). */
+#define GO_NICE 5
 
 void port_mutex_init(port_mutex *m) {
   pthread_mutex_init(m, NULL);
@@ -88,15 +96,35 @@ void port_cond_signal(port_cond *c) {
   pthread_cond_signal(c);
 }
 
-void *port_load(const char *path, const char *symbol, char *error, size_t n_error) {
-  void *address = NULL;
-  void *lib = dlopen(path, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
-  if (lib) address = dlsym(lib, symbol);
-  if (address == NULL) {
+/* What is to be loaded, and what came of it. */
+typedef struct loading {
+  const char *path, *symbol;
+  void *address;
+  char *error;
+  size_t n_error;
+} loading;
+
+static void *load(void *arg) {
+  loading *l = arg;
+  void *lib;
+#ifdef __linux__
+  setpriority(PRIO_PROCESS, (id_t)gettid(), GO_NICE);
+#endif
+  lib = dlopen(l->path, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
+  if (lib) l->address = dlsym(lib, l->symbol);
+  if (l->address == NULL) {
     const char *why = dlerror();
-    snprintf(error, n_error, "%s", why ? why : "dlopen failed");
+    snprintf(l->error, l->n_error, "%s", why ? why : "dlopen failed");
   }
-  return address;
+  return NULL;
+}
+
+void *port_load(const char *path, const char *symbol, char *error, size_t n_error) {
+  loading l = {path, symbol, NULL, error, n_error};
+  pthread_t loader;
+  if (pthread_create(&loader, NULL, load, &l) == 0) pthread_join(loader, NULL);
+  else snprintf(error, n_error, "no thread could be started to load %s", path);
+  return l.address;
 }
 
 #endif

@@ -3,13 +3,17 @@
 ** fetched, so there are as many as databases wait at once, up to a limit; one
 ** that has had nothing to do for a while ends.
 */
+#define _GNU_SOURCE
 #include <errno.h>
+#include <sys/resource.h>
 #include <time.h>
+#include <unistd.h>
 #include "internal.h"
 
 #define MAX_WORKERS  256
 #define IDLE_SECONDS 10
 #define STACK_BYTES  (1024 * 1024)
+#define NICE         5
 
 static struct {
   pthread_mutex_t mu;
@@ -27,10 +31,20 @@ static pw_db *next_ready(void) {
   return db;
 }
 
+/* When there are fewer processors than there is work, JavaScript's threads go
+** first: a worker that has just been woken would otherwise take the processor
+** from the one that woke it. Only Linux has a niceness for each thread. */
+static void give_way(void) {
+#ifdef __linux__
+  setpriority(PRIO_PROCESS, (id_t)gettid(), NICE);
+#endif
+}
+
 static void *work(void *arg) {
   struct timespec until;
 
   (void)arg;
+  give_way();
   pthread_mutex_lock(&pool.mu);
   for (;;) {
     int timed_out = 0;

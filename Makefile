@@ -21,9 +21,11 @@ SOAKTIME ?= 600
 SEEDS ?= 1000
 FIRST ?= 1
 TRACE ?=
+SECONDS ?= 30
+SEED ?=
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup build test test-go test-js test-nodes lint fmt demo bench bench-quick bench-setup soak sim fuzz env clean
+.PHONY: help setup build test test-go test-js test-nodes lint fmt demo bench bench-quick bench-setup soak sim chaos fuzz env clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' Makefile
@@ -91,6 +93,9 @@ soak: build ## repeat all tests, with the race detector, for SOAKTIME (600 s)
 
 sim: ## run SEEDS (1000) seeds of the simulator from FIRST (1), with TRACE=1 to print what happens
 	scripts/sim $(SEEDS) $(FIRST) $(TRACE)
+
+chaos: build ## kill, pause and cut off server and clients for SECONDS (30), then look for all that was promised; SEED repeats
+	@SECONDS=$(SECONDS) SEED=$(SEED) node test/chaos/main.mjs
 
 fuzz: ## run every Go fuzz target for FUZZTIME (30s)
 	scripts/fuzz $(FUZZTIME)

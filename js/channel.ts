@@ -64,7 +64,10 @@ export interface ServerLimits {
 
 /** Events of a channel and what their listeners are given. */
 export interface ChannelEvents {
-  /** The connection broke; it is being made anew, and calls wait for that. */
+  /**
+   * The connection broke; it is being made anew, and calls wait for that. With code "unauthorized" it is not: the server
+   * accepts the token no longer, and every call on the channel fails with that code from here on.
+   */
   disconnect: [{ code?: string; message?: string }];
   /** The connection stands again, after so many attempts. */
   reconnect: [{ attempt: number }];

@@ -80,6 +80,9 @@ function words(depth: number): Words {
   };
 }
 
+/** Limits of a rollback: none, or a timeout of the database's calls would leave the transaction open. */
+const unlimited: Limits = { timeout: 0 };
+
 const depthOf = (runner: Runner) => (runner instanceof Transaction ? runner.depth + 1 : 0);
 
 function end(tx: Transaction): void {
@@ -135,7 +138,7 @@ async function inTransaction<R>(
   } catch (error) {
     // If the transaction is gone already (lost, or rolled back by SQLite), there is nothing to undo.
     try {
-      for (const sql of rollback) await core.run(kinds.run, core.cached(sql), undefined, undefined, epoch, finishExec);
+      for (const sql of rollback) await core.run(kinds.run, core.cached(sql), undefined, unlimited, epoch, finishExec);
     } catch {
       // The error of the transaction is the one that matters.
     }
@@ -169,7 +172,7 @@ export function transactionSync<R>(runner: Runner, fn: (tx: Transaction) => R, o
       return result;
     } catch (error) {
       try {
-        for (const sql of rollback) core.runSync(kinds.run, core.cached(sql), undefined, undefined, epoch, finishExec);
+        for (const sql of rollback) core.runSync(kinds.run, core.cached(sql), undefined, unlimited, epoch, finishExec);
       } catch {
         // As above.
       }

@@ -127,6 +127,10 @@ static napi_value js_load(napi_env env, napi_callback_info info) {
     return NULL;
   }
   if ((api = find_api(env, path)) == NULL || !keep_arguments(b, argv)) return NULL;
+  if (!port_pin()) {
+    bridge_throw(env, "library_not_loaded", "pagewire.node cannot be kept in memory");
+    return NULL;
+  }
   b->box = mailbox_new();
   if (bridge_failed(env, mailbox_open(b->box, b)) ||
       bridge_failed(env, napi_add_env_cleanup_hook(env, on_cleanup, b)))

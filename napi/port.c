@@ -1,3 +1,6 @@
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* for dladdr() */
+#endif
 #include "port.h"
 
 #include <stdio.h>
@@ -56,6 +59,12 @@ void *port_load(const char *path, const char *symbol, char *error, size_t n_erro
     return load_failed("GetModuleHandleEx", error, n_error);
   }
   return address;
+}
+
+int port_pin(void) {
+  HMODULE pinned;
+  return GetModuleHandleExW(GET_MODULE_HANDLE_EX_FLAG_PIN | GET_MODULE_HANDLE_EX_FLAG_FROM_ADDRESS,
+                            (LPCWSTR)port_pin, &pinned);
 }
 
 #else
@@ -125,6 +134,12 @@ void *port_load(const char *path, const char *symbol, char *error, size_t n_erro
   if (pthread_create(&loader, NULL, load, &l) == 0) pthread_join(loader, NULL);
   else snprintf(error, n_error, "no thread could be started to load %s", path);
   return l.address;
+}
+
+int port_pin(void) {
+  Dl_info self;
+  return dladdr((void *)port_pin, &self) &&
+         dlopen(self.dli_fname, RTLD_NOW | RTLD_NOLOAD | RTLD_NODELETE) != NULL;
 }
 
 #endif

@@ -34,4 +34,10 @@ void port_cond_signal(port_cond *c);
 */
 void *port_load(const char *path, const char *symbol, char *error, size_t n_error);
 
+/*
+** Keep this module in memory for good; 0 if that failed. Node.js unloads it with the last environment that uses it, when
+** threads of the library may still be about to call it.
+*/
+int port_pin(void);
+
 #endif /* PAGEWIRE_PORT_H */

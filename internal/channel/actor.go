@@ -1,6 +1,7 @@
 package channel
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -61,9 +62,10 @@ func (c *Channel) Open(ctx context.Context, actor string, o protocol.Open, onLos
 	}
 	cl := a.attach
 	c.mu.Lock()
-	if c.closing {
+	if c.closing || c.denied != nil {
+		err := cmp.Or(c.denied, ErrClosed)
 		c.mu.Unlock()
-		return nil, nil, ErrClosed
+		return nil, nil, err
 	}
 	c.metrics.begin()
 	c.members[a] = struct{}{}
@@ -166,11 +168,11 @@ func (a *Actor) List(ctx context.Context, m *protocol.List) (*protocol.ListResul
 
 // Close releases the actor after the calls before it; hints are pages that the next open should preload first. Calls
 // after it fail with ErrActorClosed. If ctx ends first, the close still reaches the server when it can. Closing an actor
-// that is closed or lost, or whose channel is closed, does nothing.
+// that is closed or lost, or whose channel is closed or refused, does nothing.
 func (a *Actor) Close(ctx context.Context, hints []uint32) error {
 	body := &protocol.Close{Generation: a.generation, Hints: hints}
 	_, err := do(ctx, a, protocol.OpClose, body, &protocol.Empty{}, nil)
-	for _, ended := range []error{ErrActorClosed, ErrLockLost, ErrClosed} {
+	for _, ended := range []error{ErrActorClosed, ErrLockLost, ErrClosed, ErrUnauthorized} {
 		if errors.Is(err, ended) {
 			return nil
 		}

@@ -79,6 +79,7 @@ type Channel struct {
 	connecting bool
 	attempt    int   // attempts to reconnect since a connection lasted
 	lastErr    error // why there is no connection
+	denied     error // the server refuses the token: there will be no connection any more
 }
 
 // Dial connects to a server and returns when it has announced its version and limits. It makes one attempt.

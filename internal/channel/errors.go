@@ -48,8 +48,8 @@ var codes = []struct {
 	err  error
 	code string
 }{
-	{ErrLockLost, "lock_lost"},
 	{ErrIndeterminate, "commit_indeterminate"},
+	{ErrLockLost, "lock_lost"},
 	{ErrActorClosed, "closed"},
 	{ErrClosed, "channel_closed"},
 	{context.Canceled, "aborted"},
@@ -59,6 +59,12 @@ var codes = []struct {
 	{ErrInvalidURL, "invalid_url"},
 	{ErrUnreachable, "unreachable"},
 	{context.DeadlineExceeded, "timeout"},
+}
+
+// IsLockLost tells whether an error means that another session has the actor, for good. Its code may be another: that of a
+// write whose answer never came is commit_indeterminate, whatever happened to the lock since.
+func IsLockLost(err error) bool {
+	return errors.Is(err, ErrLockLost) || serverCode(err) == protocol.CodeLockLost
 }
 
 // Code returns the stable code of an error of this package for programs: a server's code unchanged, "" for nil and

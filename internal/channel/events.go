@@ -7,7 +7,8 @@ type EventKind uint8
 
 // Kinds of events.
 const (
-	// Disconnect tells that the connection was lost and is being made anew. Err says why.
+	// Disconnect tells that the connection was lost and is being made anew. Err says why. With ErrUnauthorized it is not: the
+	// server accepts the token no longer, and the channel has given up.
 	Disconnect EventKind = iota + 1
 	// Reconnect tells that a new connection stands and that open actors are resuming on it. Attempt counts from 1.
 	Reconnect

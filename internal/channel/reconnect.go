@@ -1,6 +1,7 @@
 package channel
 
 import (
+	"errors"
 	"fmt"
 	"time"
 )
@@ -8,6 +9,10 @@ import (
 // firstRetry bounds the wait before the first attempt to reconnect: long enough that the clients of a restarted server
 // do not come all at once, too short to be noticed.
 const firstRetry = 50 * time.Millisecond
+
+// refusals is how many attempts in a row to reconnect must be refused as unauthorized until the channel gives up. One is
+// no proof: a handshake has no checksum, and a server may start before its tokens are in place.
+const refusals = 3
 
 // maxGrace bounds the grace period of a drain that is believed.
 const maxGrace = time.Hour
@@ -131,6 +136,7 @@ func (c *Channel) reconnect(k *conn) {
 
 func (c *Channel) connector() {
 	defer c.running.Done()
+	refused := 0
 	for tries := 1; ; tries++ {
 		c.mu.Lock()
 		c.attempt++
@@ -154,6 +160,15 @@ func (c *Channel) connector() {
 		}
 		if err != nil {
 			c.lastErr = err
+			if refused++; !errors.Is(err, ErrUnauthorized) {
+				refused = 0
+			}
+			// While a draining connection lasts, its actors can finish.
+			if refused >= refusals && c.conn == nil {
+				c.deny(err)
+				c.mu.Unlock()
+				return
+			}
 			c.mu.Unlock()
 			continue
 		}
@@ -163,6 +178,20 @@ func (c *Channel) connector() {
 		c.adopt(k)
 		c.mu.Unlock()
 		return
+	}
+}
+
+// deny ends all actors, because the server accepts the token no longer. c.mu is held.
+func (c *Channel) deny(err error) {
+	c.denied = fmt.Errorf("%w; the channel does not try again: connect anew with a valid token", err)
+	c.connecting = false
+	c.notify(Event{Kind: Disconnect, Err: c.denied})
+	for a := range c.members {
+		wasOpen := a.state == opened
+		a.abort(c.denied)
+		if wasOpen && a.onLost != nil {
+			c.later(func() { a.onLost(c.denied) })
+		}
 	}
 }
 

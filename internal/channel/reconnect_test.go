@@ -124,6 +124,77 @@ func TestResumeOfAnActorTakenOver(t *testing.T) {
 	require.Empty(t, gone)
 }
 
+// I4: whether a commit that was sent is stored is an open question if its actor was taken over before the answer came,
+// and its caller is told that, not only that the lock is lost: doing it again elsewhere might do it twice.
+func TestI4CommitLeftOpenByATakeover(t *testing.T) {
+	w := newStore(t)
+	_, addr := startServer(t, server.Config{Store: w})
+	p := newProxy(t, addr)
+	c, _ := dial(t, p.addr())
+	other, _ := dial(t, addr)
+	a := open(t, c, "actor")
+	p.stall(false, true)
+	done := make(chan outcome, 1)
+	go func() {
+		res, err := commitPages(context.Background(), a, 1, 1, 1)
+		done <- outcome{res, err}
+	}()
+	require.Equal(t, uint64(1), receive(t, w.applied, "the commit to be applied"))
+	p.setRefuse(true)
+	p.cut()
+	_, _, err := other.Open(t.Context(), "actor", protocol.Open{Mode: protocol.ModeTakeover}, nil)
+	require.NoError(t, err)
+	p.setRefuse(false)
+	got := receive(t, done, "the commit to be resolved")
+	require.Equal(t, "commit_indeterminate", channel.Code(got.err))
+	require.True(t, channel.IsLockLost(got.err))
+	_, err = commitPages(t.Context(), a, 2, 1, 1)
+	require.Equal(t, "lock_lost", channel.Code(err), "what comes later was not sent")
+}
+
+// A channel whose token is revoked gives up with a clear error, once the server has said so a few times in a row.
+func TestRevokedTokenEndsTheChannel(t *testing.T) {
+	real, err := server.New(server.Config{Store: newStore(t)})
+	require.NoError(t, err)
+	var revoked atomic.Bool
+	h := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if revoked.Load() {
+			w.WriteHeader(http.StatusUnauthorized)
+			fmt.Fprint(w, `{"code": "unauthorized", "message": "the token is not known here"}`)
+			return
+		}
+		real.ServeHTTP(w, r)
+	}))
+	t.Cleanup(func() {
+		require.NoError(t, real.Close())
+		h.Close()
+	})
+	p := newProxy(t, h.Listener.Addr().String())
+	c, events := dial(t, p.addr())
+	gone := make(chan error, 1)
+	a, _, err := c.Open(t.Context(), "actor", protocol.Open{}, func(err error) { gone <- err })
+	require.NoError(t, err)
+	revoked.Store(true)
+	p.stall(true, false)
+	done := make(chan outcome, 1)
+	go func() {
+		res, err := commitPages(context.Background(), a, 1, 1, 1)
+		done <- outcome{res, err}
+	}()
+	p.cut()
+	require.NotErrorIs(t, events.next(t, channel.Disconnect).Err, channel.ErrUnauthorized)
+	require.ErrorIs(t, events.next(t, channel.Disconnect).Err, channel.ErrUnauthorized)
+	require.ErrorIs(t, receive(t, gone, "the actor to be told"), channel.ErrUnauthorized)
+	require.ErrorIs(t, receive(t, done, "the commit to be resolved").err, channel.ErrUnauthorized)
+	_, _, err = c.Open(t.Context(), "other", protocol.Open{}, nil)
+	require.Equal(t, "unauthorized", channel.Code(err))
+	_, err = a.Get(t.Context(), &protocol.Get{Keys: keys("a")})
+	require.Equal(t, "unauthorized", channel.Code(err))
+	require.NoError(t, a.Close(t.Context(), nil))
+	require.NoError(t, c.Close(t.Context()))
+	requireNoGoroutines(t)
+}
+
 // A peer that is silent for two and a half pings is dead, whether it reads or not.
 func TestDeadPeerIsNoticed(t *testing.T) {
 	_, addr := startServer(t, server.Config{Store: newStore(t), PingInterval: 40 * time.Millisecond})

@@ -24,6 +24,8 @@ func (a *Actor) ended() error {
 	switch {
 	case a.state == lost:
 		return a.reason
+	case a.c.denied != nil:
+		return a.c.denied
 	case a.c.closing:
 		return ErrClosed
 	case a.state == opened:

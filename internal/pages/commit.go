@@ -3,6 +3,7 @@ package pages
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/pagewire/pagewire/internal/channel"
@@ -96,16 +97,17 @@ func (f *File) send(m *merged, generation, seq uint64) (*protocol.CommitResult, 
 func (f *File) fail(err error) {
 	token := f.pending.batches[0].Token
 	f.failed = err
-	f.lost = lockLost(err)
+	f.lost = channel.IsLockLost(err)
+	if f.lost && errors.Is(err, channel.ErrIndeterminate) {
+		// Whether this commit is stored is its own callers' question; what comes later has no lock.
+		f.failed = fmt.Errorf("%w: another session took the actor over", channel.ErrLockLost)
+	}
 	f.pending.reset()
 	f.metrics.Failures++
 	f.mu.Unlock()
 	f.sink.Failed(token, err)
 	f.mu.Lock()
 }
-
-// lockLost says whether an error means that another session has the actor, for good.
-func lockLost(err error) bool { return channel.Code(err) == string(protocol.CodeLockLost) }
 
 // Flush waits until nothing is pending. It returns the error of a failed commit until Reload, and ctx's error.
 func (f *File) Flush(ctx context.Context) error {
@@ -163,7 +165,7 @@ func (f *File) Reload(ctx context.Context) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if err != nil {
-		if lockLost(err) {
+		if channel.IsLockLost(err) {
 			f.failed, f.lost = err, true
 		}
 		return err

@@ -82,7 +82,7 @@ func goCommit(handle C.uintptr_t, token, size C.uint64_t, n C.uint32_t, indexes 
 func goReload(handle C.uintptr_t, size *C.uint64_t, lost *C.int, failure *C.pw_error) C.int {
 	db := database(handle)
 	if err := db.file.Reload(context.Background()); err != nil {
-		if channel.Code(err) == string(protocol.CodeLockLost) {
+		if channel.IsLockLost(err) {
 			*lost = 1
 		}
 		setError(failure, err)

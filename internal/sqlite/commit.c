@@ -31,7 +31,7 @@ int pw_commit_allowed(pw_db *db) {
   pthread_mutex_lock(&db->mu);
   failed = db->failed || db->lost;
   if (failed) {
-    pw_error_copy(&db->io_error, &db->failure);
+    pw_error_copy(&db->io_error, db->lost ? &db->loss : &db->failure);
     db->io_error.sqlite = SQLITE_IOERR_WRITE;
   }
   pthread_mutex_unlock(&db->mu);
@@ -177,7 +177,7 @@ void pw_db_failed(pw_db *db, uint64_t token, const char *code, const char *messa
 void pw_db_lost(pw_db *db, const pw_error *error) {
   pthread_mutex_lock(&db->mu);
   db->lost = 1;
-  pw_error_copy(&db->failure, error);
+  pw_error_copy(&db->loss, error);
   pthread_mutex_unlock(&db->mu);
 }
 

@@ -19,6 +19,7 @@ static void destroy(pw_db *db) {
   }
   sqlite3_free(db->pending.bucket);
   pw_error_clear(&db->failure);
+  pw_error_clear(&db->loss);
   pw_error_clear(&db->io_error);
   pthread_cond_destroy(&db->changed);
   pthread_mutex_destroy(&db->mu);
@@ -49,6 +50,10 @@ static int on_progress(void *ctx) {
   return db->interrupted;
 }
 
+static void note_rollback(void *arg) {
+  ((pw_db *)arg)->rolled_back = 1;
+}
+
 /* Makes the database; pages may be staged from now on, SQL waits for
 ** pw_db_start(). journal_size is that of a foreign journal, 0 without one. */
 pw_db *pw_db_open(uintptr_t handle, uint64_t size, uint64_t journal_size, uint64_t max_commit) {
@@ -58,7 +63,7 @@ pw_db *pw_db_open(uintptr_t handle, uint64_t size, uint64_t journal_size, uint64
   memset(db, 0, sizeof(*db));
   atomic_init(&db->refs, 1);
   pthread_mutex_init(&db->mu, 0);
-  pthread_cond_init(&db->changed, 0);
+  pw_cond_init(&db->changed);
   db->handle = handle;
   db->queue_tail = &db->queue;
   db->gated_tail = &db->gated;
@@ -67,7 +72,7 @@ pw_db *pw_db_open(uintptr_t handle, uint64_t size, uint64_t journal_size, uint64
   db->journal_size = journal_size;
   db->max_commit = max_commit;
   db->staged_max = STAGED_MAX;
-  db->failure.offset = db->io_error.offset = -1;
+  db->failure.offset = db->loss.offset = db->io_error.offset = -1;
   db->epoch = 1;
   return db;
 }
@@ -82,6 +87,7 @@ static int configure(pw_db *db, uint64_t cache_bytes) {
   int rc = SQLITE_OK;
 
   sqlite3_extended_result_codes(db->conn, 1);
+  sqlite3_rollback_hook(db->conn, note_rollback, db);
   sqlite3_progress_handler(db->conn, PROGRESS_STEPS, on_progress, db);
   /* A foreign journal is found, and rolled back, when the file is first read
   ** with a journal mode that has journals: the default. */

@@ -82,6 +82,7 @@ struct pw_db {
   int failed;                    /* a commit failed: reload before anything else */
   int lost;                      /* for good: every operation fails with failure */
   pw_error failure;
+  pw_error loss;                 /* why lost is set */
   pw_pagemap staged;             /* fetched, not read by SQLite yet */
   pw_pagemap pending;            /* newest unacknowledged version of pages */
   pw_batch *batches, **batches_tail;
@@ -105,6 +106,7 @@ struct pw_db {
   int suspect;                   /* the schema may lack statistics: load it again */
   int invalidate;                /* make SQLite drop its cache at the next lock */
   int64_t until_ns;              /* when to interrupt; 0 never */
+  int rolled_back;               /* SQLite did, in the running operation */
   atomic_int cancelled;          /* the running operation was cancelled */
   uint32_t epoch;
   char denied[160];              /* why the guard refused, "" if it did not */
@@ -136,12 +138,17 @@ typedef struct pw_job {
   pw_op op;                      /* first: a pw_op* is a pw_job* */
   int state;
   int reset_only;                /* ends a cursor */
+  int was_autocommit;            /* no transaction was open before it ran */
   uint64_t gate;                 /* commit token to wait for */
+  int64_t until_ns;              /* when its timeout ends it; 0 never */
   pw_done_fn done;
   void *ctx;
   char cancel[40];               /* code it was cancelled with, "" if not */
   pw_item first;                 /* where items points if there is one */
 } pw_job;
+
+/* queue.c */
+const char *pw_how_ended(const char *code); /* of an operation, by the code it is cancelled with */
 
 static inline pw_job *pw_job_of(pw_op *op) {
   return (pw_job *)op;
@@ -149,7 +156,7 @@ static inline pw_job *pw_job_of(pw_op *op) {
 
 /* pagemap.c */
 pw_page *pw_pagemap_find(const pw_pagemap *map, uint64_t key);
-int pw_pagemap_put(pw_pagemap *map, pw_page *page);  /* replaces; SQLITE_NOMEM */
+int pw_pagemap_put(pw_pagemap *map, pw_page *page); /* replaces; SQLITE_NOMEM */
 void pw_pagemap_take(pw_pagemap *map, pw_page *page);
 void pw_pagemap_clear(pw_pagemap *map);
 static inline uint64_t pw_key(int file, uint32_t index) {
@@ -160,6 +167,8 @@ static inline uint64_t pw_key(int file, uint32_t index) {
 #define PW_VFS_NAME "pagewire"
 int pw_vfs_register(void);
 int64_t pw_now_ns(void);
+void pw_cond_init(pthread_cond_t *cond);
+int pw_cond_wait_until(pthread_cond_t *cond, pthread_mutex_t *mu, int64_t until_ns);
 
 /* registry.c */
 void pw_registry_add(pw_db *db);
@@ -189,7 +198,7 @@ void pw_stmt_free(pw_stmt *stmt);
 /* rows.c */
 typedef struct pw_packer {
   pw_rows *rows;
-  size_t cap_cell, cap_text, cap_blob;   /* cells, bytes, bytes */
+  size_t cap_cell, cap_text, cap_blob; /* cells, bytes, bytes */
 } pw_packer;
 int pw_pack_row(pw_packer *packer, sqlite3_stmt *st, uint32_t ncol);
 void pw_rows_free(pw_rows *rows);

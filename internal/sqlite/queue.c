@@ -7,6 +7,7 @@
 ** while done() is called.
 */
 #include <stdio.h>
+#include <string.h>
 #include "internal.h"
 
 #define RUN_LIMIT     64        /* operations before a worker turns to other databases */
@@ -50,6 +51,8 @@ void pw_queue_schedule(pw_db *db) {
 
 static void begin(pw_db *db, pw_op *op) {
   db->busy = 1;
+  db->rolled_back = 0;
+  pw_job_of(op)->was_autocommit = sqlite3_get_autocommit(db->conn);
   db->current = op;
   pw_job_of(op)->state = OP_RUNNING;
   atomic_store(&db->cancelled, 0);
@@ -67,9 +70,19 @@ static void fail_with_failure(pw_op *op) {
   pw_error_copy(&op->error, &op->db->failure);
 }
 
+/* The token that op, which has run, waits for. What only began a transaction or
+** rolled one back tells nothing that could vanish, and must not be cancelled
+** after it took effect: its caller would not know whether one is open. */
+static uint64_t gate_of(const pw_db *db, const pw_job *job) {
+  const pw_op *op = &job->op;
+  int began = job->was_autocommit && !op->autocommit;
+  int ended = !job->was_autocommit && op->autocommit && db->rolled_back;
+  return op->kind == PW_RUN && !op->failed && (began || ended) ? 0 : db->handed;
+}
+
 /* Is op done, or must it wait at the gate? The caller holds db->mu. */
 static int settle(pw_db *db, pw_job *job) {
-  job->gate = db->handed;
+  job->gate = gate_of(db, job);
   if (job->gate > db->acked && db->failed) fail_with_failure(&job->op);
   else if (job->gate > db->acked && !(job->op.failed && job->cancel[0])) {
     job->state = OP_GATED;
@@ -77,6 +90,29 @@ static int settle(pw_db *db, pw_job *job) {
   }
   job->state = OP_FINISHED;
   return 1;
+}
+
+const char *pw_how_ended(const char *code) {
+  if (strcmp(code, "timeout") == 0) return "timed out";
+  if (strcmp(code, "closed") == 0) return "was given up, because the database was closed";
+  return "was aborted";
+}
+
+static void fail_queued(pw_op *op, const char *code) {
+  pw_op_fail(op, code, 0, "the operation %s before its turn came; it did not run",
+             pw_how_ended(code));
+}
+
+static void fail_gated(pw_op *op, const char *code) {
+  pw_op_fail(op, code, 0,
+             "the operation %s while its commit, or one before it, was on its way; "
+             "the commit may still become durable",
+             pw_how_ended(code));
+}
+
+/* Counts an operation's timeout from now on. */
+static void start_timeout(pw_op *op) {
+  if (op->timeout_ms) pw_job_of(op)->until_ns = pw_now_ns() + op->timeout_ms * 1000000;
 }
 
 static void fail_closed(pw_op *op) {
@@ -90,6 +126,7 @@ void pw_op_submit(pw_op *op, pw_done_fn done, void *ctx) {
 
   job->done = done;
   job->ctx = ctx;
+  start_timeout(op);
   pthread_mutex_lock(&db->mu);
   refused = db->closing || op->failed;
   if (refused) {
@@ -213,26 +250,41 @@ int pw_op_try(pw_op *op) {
   return result;
 }
 
+/* Waits for a change of db; 0 if the operation's time was over before. The
+** caller holds db->mu. */
+static int wait_for_change(pw_db *db, const pw_job *job) {
+  if (job->until_ns) return pw_cond_wait_until(&db->changed, &db->mu, job->until_ns);
+  pthread_cond_wait(&db->changed, &db->mu);
+  return 1;
+}
+
 /* Runs the operation on this thread, in its turn, and waits at the gate. */
 void pw_op_wait(pw_op *op) {
   pw_db *db = op->db;
   pw_job *job = pw_job_of(op);
 
+  int in_time = 1;
+
   if (op->failed) return;
+  start_timeout(op);
   pthread_mutex_lock(&db->mu);
-  while ((db->busy || db->queue) && !db->closing) pthread_cond_wait(&db->changed, &db->mu);
+  while (in_time && (db->busy || db->queue) && !db->closing) in_time = wait_for_change(db, job);
   if (db->closing) {
     fail_closed(op);
+  } else if (db->busy || db->queue) {
+    fail_queued(op, "timeout");
   } else {
     begin(db, op);
     pthread_mutex_unlock(&db->mu);
     pw_op_run(op);
     pthread_mutex_lock(&db->mu);
     end(db);
-    job->gate = db->handed;
-    while (job->gate > db->acked && !db->failed) pthread_cond_wait(&db->changed, &db->mu);
-    if (job->gate > db->acked) fail_with_failure(op);
+    job->gate = gate_of(db, job);
     pw_queue_schedule(db);
+    in_time = 1;
+    while (in_time && job->gate > db->acked && !db->failed) in_time = wait_for_change(db, job);
+    if (job->gate > db->acked && db->failed) fail_with_failure(op);
+    else if (job->gate > db->acked) fail_gated(op, "timeout");
   }
   job->state = OP_FINISHED;
   pthread_mutex_unlock(&db->mu);
@@ -251,12 +303,10 @@ static int cancel(pw_db *db, pw_op *op, const char *code, int *interrupt) {
     return 0;
   }
   if (take(&db->queue, &db->queue_tail, op)) {
-    pw_op_fail(op, code, 0, "the operation was cancelled before it ran");
+    fail_queued(op, code);
   } else {
     take(&db->gated, &db->gated_tail, op);
-    pw_op_fail(op, code, 0,
-               "the operation was cancelled while its commit was on its way; "
-               "the commit may still become durable");
+    fail_gated(op, code);
   }
   job->state = OP_FINISHED;
   pthread_cond_broadcast(&db->changed);

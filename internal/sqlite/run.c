@@ -27,7 +27,8 @@ static void fail_with(pw_op *op, int rc) {
   if (rc == SQLITE_NOMEM) {
     pw_op_fail(op, "out_of_memory", rc, "out of memory");
   } else if (atomic_load(&db->cancelled) && job->cancel[0]) {
-    pw_op_fail(op, job->cancel, SQLITE_INTERRUPT, "the operation was cancelled while it ran");
+    pw_op_fail(op, job->cancel, SQLITE_INTERRUPT, "the operation %s while it ran",
+               pw_how_ended(job->cancel));
   } else if (db->io_error.sqlite) {
     op->failed = 1;
     pw_error_copy(&op->error, &db->io_error);
@@ -274,7 +275,7 @@ static void recover(pw_op *op) {
   pthread_mutex_lock(&db->mu);
   failed = db->failed;
   lost = db->lost;
-  if (failed || lost) pw_error_copy(&why, &db->failure);
+  if (failed || lost) pw_error_copy(&why, lost ? &db->loss : &db->failure);
   pthread_mutex_unlock(&db->mu);
   if (lost) {
     op->failed = 1;
@@ -359,7 +360,7 @@ void pw_op_run(pw_op *op) {
   pw_error_clear(&db->io_error);
   db->missed = 0;
   if (!db->inline_mode) {
-    db->until_ns = op->timeout_ms ? began + op->timeout_ms * 1000000 : 0;
+    db->until_ns = pw_job_of(op)->until_ns;
     pw_stmt_collect(db);
     db->compiled = 0;
     db->interrupted = 0;

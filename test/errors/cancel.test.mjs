@@ -177,3 +177,48 @@ test("an open that is given up leaves the actor free", async (t) => {
   proxy.release();
   await (await s.channel.open("not-wanted", { mode: "wait", waitMs: 20_000 })).close();
 });
+
+test("a transaction given up before it could begin leaves none open: later writes are durable (I2, I5)", async (t) => {
+  const proxy = await startProxy(t, s.server.url);
+  const channel = await connect({ url: proxy.url, token });
+  t.after(() => channel.close({ timeout: 1000 }).catch(() => {}));
+  const db = await channel.open("begin-given-up");
+  await db.exec("CREATE TABLE t (v)");
+  proxy.hold();
+  const sent = proxy.next(frames.request);
+  const before = db.run("INSERT INTO t VALUES ('before')"); // BEGIN runs while this is not acknowledged yet
+  await sent;
+  for (const limits of [{ signal: AbortSignal.timeout(30) }, { timeout: 30 }]) {
+    const given = db.transaction((tx) => tx.run("INSERT INTO t VALUES ('no')", [], limits), limits);
+    await assert.rejects(given, (error) => /^(aborted|timeout)$/.test(error.code));
+  }
+  proxy.release();
+  await before;
+  await db.run("INSERT INTO t VALUES ('after')");
+  await db.transaction((tx) => tx.run("INSERT INTO t VALUES ('again')"));
+  const other = await s.channel.open("begin-given-up", { mode: "takeover" });
+  t.after(() => other.close());
+  assert.deepEqual(await other.all("SELECT v FROM t", [], { rowMode: "array" }), [["before"], ["after"], ["again"]]);
+});
+
+test("a synchronous call's timeout counts its wait in the queue and for the commit, and says which it was", async (t) => {
+  const proxy = await startProxy(t, s.server.url);
+  const channel = await connect({ url: proxy.url, token });
+  t.after(() => channel.close({ timeout: 1000 }).catch(() => {}));
+  const db = await channel.open("sync-timeout");
+  await db.exec("CREATE TABLE t (v)");
+  const controller = new AbortController();
+  const running = db.all(long, [], { signal: controller.signal });
+  assert.throws(() => db.runSync("INSERT INTO t VALUES ('no')", [], { timeout: 30 }), {
+    code: "timeout",
+    message: /timed out before its turn came; it did not run/,
+  });
+  controller.abort(reason);
+  await assert.rejects(running, aborted);
+  // This thread is the proxy's too, so while the call waits nothing passes.
+  assert.throws(() => db.runSync("INSERT INTO t VALUES ('sent')", [], { timeout: 30 }), {
+    code: "timeout",
+    message: /timed out while its commit, or one before it, was on its way; the commit may still become durable/,
+  });
+  assert.deepEqual(await db.all("SELECT v FROM t"), [{ v: "sent" }]);
+});

@@ -7,6 +7,7 @@ import test from "node:test";
 import { Worker } from "node:worker_threads";
 import { connect } from "pagewire";
 import { serve } from "../js/harness.mjs";
+import { runModule } from "../support/child.mjs";
 import { frames, startProxy } from "../support/proxy.mjs";
 
 const token = "secret-of-this-test";
@@ -93,6 +94,33 @@ test("200 workers are terminated amid their work, and everything can be opened a
     await taken.close();
     await (await s.channel.open(actor, { mode: "fail" })).close();
   }
+});
+
+test("workers of a program that does not load Pagewire itself are terminated amid their work", async () => {
+  // Node.js unloads an addon with its last environment, while our threads are about to call it.
+  const program = runModule(
+    `import { once } from "node:events";
+     import { Worker } from "node:worker_threads";
+     const [, url, actor] = process.argv;
+     for (let i = 0; i < 8; i++) {
+       const worker = new Worker(\`
+         import { parentPort, workerData } from "node:worker_threads";
+         const { connect } = await import("pagewire");
+         const channel = await connect({ url: workerData.url, token: "${token}" });
+         const db = await channel.open(workerData.actor, { mode: "takeover" });
+         await db.exec("CREATE TABLE IF NOT EXISTS t (v)");
+         parentPort.postMessage("busy");
+         for (;;) await Promise.all([...Array(8)].map(() => db.run("INSERT INTO t VALUES (randomblob(5000))")));
+       \`, { eval: true, workerData: { url, actor } });
+       await once(worker, "message");
+       await worker.terminate();
+     }
+     console.log("done");`,
+    s.server.url,
+    "unloaded",
+  );
+  const { code, signal, stdout, stderr } = await program.end;
+  assert.deepEqual([code, signal, stdout, stderr], [0, null, "done\n", ""]);
 });
 
 test("an actor that a terminated worker held is free once its connection is closed", async (t) => {

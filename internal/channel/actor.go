@@ -109,7 +109,12 @@ func (a *Actor) Commit(ctx context.Context, m *protocol.Commit, pages [][]byte) 
 	head := *m
 	head.Generation, head.Staged = a.generation, 0
 	res := &protocol.CommitResult{}
-	cl := &call{op: protocol.OpCommit, commit: &commit{m: &head, pages: pages}, result: res}
+	cl := &call{op: protocol.OpCommit, commit: &commit{m: &head, pages: pages}, result: res, check: func() error {
+		if res.Seq != head.Seq {
+			return fmt.Errorf("commit %d was sent, commit %d is acknowledged", head.Seq, res.Seq)
+		}
+		return nil
+	}}
 	if err := a.run(ctx, cl); err != nil {
 		return nil, err
 	}

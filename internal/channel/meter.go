@@ -1,6 +1,7 @@
 package channel
 
 import (
+	"errors"
 	"net"
 	"sync/atomic"
 	"time"
@@ -11,7 +12,14 @@ type meteredConn struct {
 	net.Conn
 	sent, received *atomic.Uint64
 	patience       time.Duration // 0 during the handshake, which has its own deadline
+	greeting       int           // bytes received while patience is 0
 }
+
+// greetingBytes bounds what a server may send before its welcome is believed: TLS, the answer to the handshake, whose
+// headers the WebSocket library reads without a limit, and the welcome.
+const greetingBytes = 256 << 10
+
+var errGreeting = errors.New("the server sends too much before its welcome")
 
 func (m *meteredConn) Read(p []byte) (int, error) {
 	if m.patience > 0 {
@@ -21,6 +29,11 @@ func (m *meteredConn) Read(p []byte) (int, error) {
 	}
 	n, err := m.Conn.Read(p)
 	m.received.Add(uint64(n))
+	if m.patience == 0 {
+		if m.greeting += n; m.greeting > greetingBytes {
+			return 0, errGreeting
+		}
+	}
 	return n, err
 }
 

@@ -65,6 +65,19 @@ func (o *Open) check() error {
 }
 
 func (r *OpenResult) check() error {
+	if r.Generation == 0 {
+		return errors.New("generation 0 is no session's")
+	}
+	var seen [FileSHM + 1]bool
+	for _, f := range r.Files {
+		if f.Tag > FileSHM || seen[f.Tag] {
+			return fmt.Errorf("file tag %d is unknown or comes twice", f.Tag)
+		}
+		if f.Size > MaxFileBytes {
+			return fmt.Errorf("file size %d is over the limit of %d", f.Size, uint64(MaxFileBytes))
+		}
+		seen[f.Tag] = true
+	}
 	return errors.Join(r.Entries.check(), r.Pages.check(), checkKeys("scanned keys", r.ScannedKeys))
 }
 

@@ -105,7 +105,7 @@ func TestMemoryIsBounded(t *testing.T) {
 		{"keys that are not there", append([]byte{0xa1, 1}, array(1<<31, 0x40, 10)...), new(protocol.Get), false},
 		{"most keys", append([]byte{0xa1, 1}, array(n, 0x40, n)...), new(protocol.Get), true},
 		{"more keys", append([]byte{0xa1, 1}, array(n+1, 0x40, n+1)...), new(protocol.Get), false},
-		{"most prefixes", append([]byte{0xa1, 6}, array(n, 0xa0, n)...), new(protocol.OpenResult), true},
+		{"most prefixes", append([]byte{0xa2, 1, 1, 6}, array(n, 0xa0, n)...), new(protocol.OpenResult), true},
 		{"bytes that are not there", []byte{0xa1, 2, 0x5a, 0xff, 0xff, 0xff, 0xff}, new(protocol.DeleteRange), false},
 	}
 	for _, c := range cases {

@@ -147,7 +147,7 @@ func TestHostileFrames(t *testing.T) {
 }
 
 func TestHostileFloodOfBadFrames(t *testing.T) {
-	srv, url := serve(t, server.Config{PingInterval: 200 * time.Millisecond, PingTimeout: 200 * time.Millisecond})
+	srv, url := serve(t, server.Config{PingInterval: 2 * time.Second, PingTimeout: 2 * time.Second})
 	answered := bystander(t, url)
 	before := heap()
 	ws := attacker(t, url)
@@ -359,7 +359,7 @@ func TestHostileConnectionFlood(t *testing.T) {
 
 // Frames that come a byte at a time, and never end.
 func TestHostileDrip(t *testing.T) {
-	_, url := serve(t, server.Config{PingInterval: 200 * time.Millisecond, PingTimeout: 200 * time.Millisecond})
+	_, url := serve(t, server.Config{PingInterval: 2 * time.Second, PingTimeout: 2 * time.Second})
 	answered := bystander(t, url)
 	before := heap()
 	for _, head := range []string{

@@ -88,13 +88,13 @@ func (c *conn) Write(p []byte) (int, error) {
 	w.Event("send", "%s>%s #%d.%d %d bytes", c.from, c.to, c.id, n, len(p))
 	out := c.peer.in
 	out.mu.Lock()
-	for out.queued > window && out.closed == nil {
+	for nap := time.Millisecond; out.queued > window && out.closed == nil; nap = min(2*nap, time.Second) {
 		if !deadline.IsZero() && !time.Now().Before(deadline) {
 			out.mu.Unlock()
 			return 0, os.ErrDeadlineExceeded
 		}
 		out.mu.Unlock()
-		time.Sleep(time.Millisecond)
+		time.Sleep(nap)
 		if err := c.in.dead(); err != nil {
 			return 0, err
 		}

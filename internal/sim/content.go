@@ -8,6 +8,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"sync"
 
 	sqlite3 "github.com/mattn/go-sqlite3"
 
@@ -123,6 +124,15 @@ func blob(mark, n int64) []byte {
 	return bytes.Repeat(one, int(n)/len(one)+1)[:n]
 }
 
+// stock is a connection of stock SQLite, which looks at one database after the other.
+var stock = sync.OnceValues(func() (*sqlite3.SQLiteConn, error) {
+	conn, err := new(sqlite3.SQLiteDriver).Open(":memory:")
+	if err != nil {
+		return nil, err
+	}
+	return conn.(*sqlite3.SQLiteConn), nil
+})
+
 // readStore reads the database that a store holds, with stock SQLite, and checks its structure.
 func readStore(st store.Store, actor string) (*state, error) {
 	ctx := context.Background()
@@ -161,12 +171,10 @@ func readStore(st store.Store, actor string) (*state, error) {
 	case size == 0:
 		return empty, nil
 	}
-	open, err := new(sqlite3.SQLiteDriver).Open(":memory:")
+	conn, err := stock()
 	if err != nil {
 		return nil, err
 	}
-	conn := open.(*sqlite3.SQLiteConn)
-	defer func() { _ = conn.Close() }()
 	if err := conn.Deserialize(file, ""); err != nil {
 		return nil, err
 	}

@@ -110,13 +110,20 @@ func (n *Net) dial(ctx context.Context, from string, to *Server) (net.Conn, erro
 			return ctx.Err()
 		}
 	}
-	for first := true; first || n.blocked(from, to.Name); first = false {
-		if err := sleep(n.delay(r.Float64(), between(r, 1, 1000))); err != nil {
-			return nil, err
+	travel := func(from, to string) error {
+		d := n.delay(r.Float64(), between(r, 1, 1000))
+		for {
+			if err := sleep(d); err != nil {
+				return err
+			}
+			if !n.blocked(from, to) {
+				return ctx.Err()
+			}
+			d = between(r, 1, 500*time.Millisecond)
 		}
-		if ctx.Err() != nil {
-			return nil, ctx.Err()
-		}
+	}
+	if err := travel(from, to.Name); err != nil {
+		return nil, err
 	}
 	a, b := n.pair(id, from, to.Name)
 	ghost := n.w.chance("ghost", r)
@@ -136,11 +143,9 @@ func (n *Net) dial(ctx context.Context, from string, to *Server) (net.Conn, erro
 		b.kill(errReset)
 		return nil, errRefused
 	}
-	for first := true; first || n.blocked(to.Name, from); first = false {
-		if err := sleep(n.delay(r.Float64(), between(r, 1, 1000))); err != nil {
-			_ = a.Close()
-			return nil, err
-		}
+	if err := travel(to.Name, from); err != nil {
+		_ = a.Close()
+		return nil, err
 	}
 	return a, nil
 }

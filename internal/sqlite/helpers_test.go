@@ -30,7 +30,12 @@ type fixture struct {
 
 func newFixture(t testing.TB, limits ...func(*protocol.Limits)) *fixture {
 	t.Helper()
-	cfg := server.Config{Store: memory.New(), Logger: slog.New(slog.DiscardHandler), Limits: server.DefaultLimits(), Version: "test"}
+	return newFixtureOn(t, memory.New(), limits...)
+}
+
+func newFixtureOn(t testing.TB, st store.Store, limits ...func(*protocol.Limits)) *fixture {
+	t.Helper()
+	cfg := server.Config{Store: st, Logger: slog.New(slog.DiscardHandler), Limits: server.DefaultLimits(), Version: "test"}
 	for _, change := range limits {
 		change(&cfg.Limits)
 	}

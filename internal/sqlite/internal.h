@@ -99,6 +99,7 @@ struct pw_db {
   pw_stmt *stmts;                /* all that belong to this database */
   int inline_mode;               /* a miss interrupts instead of fetching */
   int missed;                    /* ... and has done so */
+  int unread;                    /* a page could not be fetched during the operation */
   int interrupted;               /* the progress handler has ended the run */
   int stepping;                  /* inside sqlite3_step: the guard wants to know */
   int trusted;                   /* our own SQL: the guard lets it pass */

@@ -114,6 +114,13 @@ static int step_rows(pw_op *op, pw_item *item, uint32_t max_rows, int may_stop) 
   return rc == SQLITE_OK ? SQLITE_ROW : rc;
 }
 
+/* SQLite keeps some errors of the VFS to itself: integrity_check makes rows of
+** them, and says that the database is damaged when a page could not be fetched.
+** What only reads fails then. */
+static void fail_unread(pw_op *op, const pw_stmt *stmt) {
+  if (op->db->unread && stmt->readonly) fail_with(op, SQLITE_IOERR_READ);
+}
+
 /* Runs one prepared statement to its end. */
 static int run_item(pw_op *op, pw_item *item, uint32_t max_rows) {
   pw_db *db = op->db;
@@ -127,6 +134,7 @@ static int run_item(pw_op *op, pw_item *item, uint32_t max_rows) {
   if (rc != SQLITE_ROW && rc != SQLITE_DONE) fail_with(op, rc);
   reset = sqlite3_reset(st);
   if (rc == SQLITE_ROW && reset != SQLITE_OK) fail_with(op, reset);
+  fail_unread(op, item->stmt);
   if (op->failed) return SQLITE_ERROR;
   item->changes = sqlite3_total_changes64(db->conn) == before ? 0 : sqlite3_changes64(db->conn);
   item->last_rowid = sqlite3_last_insert_rowid(db->conn);
@@ -240,7 +248,8 @@ static void run_cursor(pw_op *op) {
     op->db->metrics.statements++;
   }
   rc = step_rows(op, item, op->max_rows ? op->max_rows : 1000, 1);
-  op->more = rc == SQLITE_ROW;
+  fail_unread(op, stmt);
+  op->more = rc == SQLITE_ROW && !op->failed;
   if (op->more) return;
   if (rc != SQLITE_DONE) fail_with(op, rc);
   stmt->cursor = 0;
@@ -358,7 +367,7 @@ void pw_op_run(pw_op *op) {
 
   db->denied[0] = 0;
   pw_error_clear(&db->io_error);
-  db->missed = 0;
+  db->missed = db->unread = 0;
   if (!db->inline_mode) {
     db->until_ns = pw_job_of(op)->until_ns;
     pw_stmt_collect(db);

@@ -93,6 +93,7 @@ static int read_page(pw_file *file, uint32_t index, uint32_t offset, void *out, 
   pw_db *db = file->db;
   uint64_t key = pw_key(file->tag, index);
   int whole = file->tag == PW_MAIN && n == PW_PAGE;
+  int unread = db->unread;
 
   if (whole) {
     db->metrics.vfs_reads++;
@@ -107,6 +108,7 @@ static int read_page(pw_file *file, uint32_t index, uint32_t offset, void *out, 
     return SQLITE_INTERRUPT;
   }
   if (whole) db->metrics.vfs_misses++;
+  db->unread = 1;
   if (atomic_load(&db->cancelled)) return SQLITE_INTERRUPT;
   if (goFetch(db->handle, file->tag, index, remaining_ms(db), &db->io_error)) {
     if (atomic_load(&db->cancelled)) return SQLITE_IOERR_READ;
@@ -118,6 +120,7 @@ static int read_page(pw_file *file, uint32_t index, uint32_t offset, void *out, 
                  "a fetched page was not staged");
     return SQLITE_IOERR_READ;
   }
+  db->unread = unread;
   return SQLITE_OK;
 }
 

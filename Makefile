@@ -25,7 +25,7 @@ SECONDS ?= 30
 SEED ?=
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup build test test-go test-js test-nodes lint fmt demo bench bench-quick bench-setup soak sim chaos fuzz env clean
+.PHONY: help setup build test test-go test-js test-nodes lint fmt demo bench bench-quick bench-setup soak soak-memory sim chaos fuzz env clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' Makefile
@@ -90,6 +90,10 @@ bench-quick: build $(BENCH_SETUP) ## the benchmarks without the slow systems, in
 
 soak: build ## repeat all tests, with the race detector, for SOAKTIME (600 s)
 	scripts/soak $(SOAKTIME)
+
+soak-memory: build ## terminate 1,000 workers, open and close CYCLES (100000) databases, use 200 for MINUTES (10): nothing grows
+	PAGEWIRE_WORKERS=1000 node --test test/lifecycle/workers.test.mjs
+	node --expose-gc test/lifecycle/soak.mjs
 
 sim: ## run SEEDS (1000) seeds of the simulator from FIRST (1), with TRACE=1 to print what happens
 	scripts/sim $(SEEDS) $(FIRST) $(TRACE)

@@ -94,6 +94,8 @@ func (c *Channel) abandon(cl *call, cause error) error {
 		c.finish(cl, err)
 		if cl.conn == nil || cl.conn.recall(cl) {
 			a.leave()
+		} else if a.state == opening {
+			c.givenUp[a.id] = a
 		}
 	case cl.op == protocol.OpClose:
 		// It stays: the server should know, or it would keep the actor locked for as long as the connection lasts.

@@ -70,6 +70,7 @@ type Channel struct {
 	server   string             // likewise
 	members  map[*Actor]struct{}
 	actors   map[string]*Actor // the open ones of members, by id
+	givenUp  map[string]*Actor // members that nobody waits for, but whose open the server still has to answer, by id
 	metrics  counters
 	events   eventQueue
 	closing  bool
@@ -111,7 +112,7 @@ func Dial(ctx context.Context, cfg Config) (*Channel, error) {
 	}
 	c := &Channel{
 		cfg: cfg, url: url,
-		conns: make(map[*conn]struct{}), members: make(map[*Actor]struct{}), actors: make(map[string]*Actor),
+		conns: make(map[*conn]struct{}), members: make(map[*Actor]struct{}), actors: make(map[string]*Actor), givenUp: make(map[string]*Actor),
 		gone: make(chan struct{}), finished: make(chan struct{}),
 	}
 	k, err := c.connect(ctx)

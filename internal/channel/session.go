@@ -41,6 +41,8 @@ func (a *Actor) move() {
 	switch {
 	case a.state == closed || a.state == lost:
 		return
+	case a.state == opening && c.givenUp[a.id] != nil:
+		return // if the open given up succeeds yet, its close must come first
 	case k == nil || a.conn == k:
 		a.pump()
 		return
@@ -266,6 +268,14 @@ func (a *Actor) leave() {
 	delete(c.members, a)
 	if c.actors[a.id] == a {
 		delete(c.actors, a.id)
+	}
+	if c.givenUp[a.id] == a {
+		delete(c.givenUp, a.id)
+		for next := range c.members {
+			if next.id == a.id && !c.closing && c.denied == nil {
+				next.move()
+			}
+		}
 	}
 	c.checkGone()
 }

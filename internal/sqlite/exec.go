@@ -29,6 +29,8 @@ func (e *Error) Error() string {
 	return e.Code + ": " + e.Message
 }
 
+var errNoMemory = &Error{Code: "out_of_memory", SQLite: C.SQLITE_NOMEM, Offset: -1, Message: "no memory for the statement"}
+
 func newError(e *C.pw_error) *Error {
 	return &Error{C.GoString(&e.code[0]), int(e.sqlite), int(e.offset), C.GoString(e.message)}
 }
@@ -68,8 +70,14 @@ func (db *DB) operate(kind C.int, sql string, args []any) (*Result, error) {
 	text := C.CString(sql)
 	defer C.free(unsafe.Pointer(text))
 	stmt := C.pw_stmt_new(db.c, text, C.size_t(len(sql)))
+	if stmt == nil {
+		return nil, errNoMemory
+	}
 	defer C.pw_stmt_free(stmt)
 	op := C.pw_op_new(db.c, kind, 1)
+	if op == nil {
+		return nil, errNoMemory
+	}
 	defer C.pw_op_free(op)
 	C.pw_op_item(op, 0, stmt, 0)
 	if err := bind(op, 0, args); err != nil {

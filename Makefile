@@ -25,7 +25,7 @@ SECONDS ?= 30
 SEED ?=
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup build test test-go test-js test-nodes lint fmt demo bench bench-quick bench-setup soak soak-memory sim chaos fuzz env clean
+.PHONY: help setup build test test-go test-js test-nodes lint fmt demo bench bench-quick bench-setup soak soak-memory sim chaos sweeps fuzz env clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' Makefile
@@ -100,6 +100,10 @@ sim: ## run SEEDS (1000) seeds of the simulator from FIRST (1), with TRACE=1 to 
 
 chaos: build ## kill, pause and cut off server and clients for SECONDS (30), then look for all that was promised; SEED repeats
 	@SECONDS=$(SECONDS) SEED=$(SEED) node test/chaos/main.mjs
+
+sweeps: ## let every operation on network, store and disk, and every allocation in C, fail once and from then on
+	PAGEWIRE_SWEEPS=1 scripts/go test -v -count=1 -timeout 30m -run '^(TestSweep|TestFailedOperations|TestDiskFull|TestDamagedFiles|TestOutOfMemory)$$' \
+		./internal/sim ./internal/store/pebble ./internal/sqlite/memfault
 
 fuzz: ## run every Go fuzz target for FUZZTIME (30s)
 	scripts/fuzz $(FUZZTIME)

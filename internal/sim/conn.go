@@ -21,6 +21,9 @@ type conn struct {
 	twin     *conn // gets a copy of all that is written
 
 	mu            sync.Mutex
+	out           []byte // written at this moment
+	end           error  // and then
+	leaving       bool   // depart will come
 	wrote         uint64 // segments
 	writeDeadline time.Time
 }
@@ -70,52 +73,78 @@ func (c *conn) Read(p []byte) (int, error) {
 	}
 }
 
-// Write implements net.Conn.
+// Write implements net.Conn. What is written at one moment leaves as one segment, a nanosecond later, in however many
+// writes it came.
 func (c *conn) Write(p []byte) (int, error) {
-	if err := c.in.dead(); err != nil {
-		return 0, err
-	}
-	c.mu.Lock()
-	c.wrote++
-	n, deadline := c.wrote, c.writeDeadline
-	c.mu.Unlock()
 	if t := c.twin; t != nil {
 		_, _ = t.Write(p)
 	}
-	w := c.n.w
-	s := &Segment{From: c.from, To: c.to, Conn: c.id, N: n, Bytes: len(p)}
-	f := w.netFault(s)
-	w.Event("send", "%s>%s #%d.%d %d bytes", c.from, c.to, c.id, n, len(p))
-	out := c.peer.in
-	out.mu.Lock()
-	for nap := time.Millisecond; out.queued > window && out.closed == nil; nap = min(2*nap, time.Second) {
-		if !deadline.IsZero() && !time.Now().Before(deadline) {
-			out.mu.Unlock()
-			return 0, os.ErrDeadlineExceeded
-		}
-		out.mu.Unlock()
-		time.Sleep(nap)
+	for nap := time.Millisecond; ; nap = min(2*nap, time.Second) {
 		if err := c.in.dead(); err != nil {
 			return 0, err
 		}
-		out.mu.Lock()
+		c.mu.Lock()
+		if c.room() {
+			break
+		}
+		late := !c.writeDeadline.IsZero() && !time.Now().Before(c.writeDeadline)
+		c.mu.Unlock()
+		if late {
+			return 0, os.ErrDeadlineExceeded
+		}
+		time.Sleep(nap)
 	}
-	if f.Lose {
-		out.lost = true
-	}
-	out.mu.Unlock()
-	b := append([]byte(nil), p...)
-	if f.Reset {
-		b = b[:min(f.Keep, len(b))]
-	}
-	out.send(packet{b: b}, n, f.Delay)
-	if f.Reset {
-		w.Event("reset", "%s>%s #%d.%d after %d bytes", c.from, c.to, c.id, n, len(b))
-		out.send(packet{end: errReset}, n, 0)
-		r := w.Rand("reset"+c.from, c.id, n)
-		time.AfterFunc(c.n.delay(r.Float64(), between(r, 1, 1000)), func() { c.kill(errReset) })
-	}
+	defer c.mu.Unlock()
+	c.out = append(c.out, p...)
+	c.leave()
 	return len(p), nil
+}
+
+// room says whether the window has any. c.mu is held.
+func (c *conn) room() bool {
+	h := c.peer.in
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.queued <= window || h.closed != nil
+}
+
+// leave has what was written depart soon. c.mu is held.
+func (c *conn) leave() {
+	if !c.leaving {
+		c.leaving = true
+		time.AfterFunc(1, c.depart)
+	}
+}
+
+// depart puts what was written on the network.
+func (c *conn) depart() {
+	c.mu.Lock()
+	b, end := c.out, c.end
+	c.out, c.end, c.leaving = nil, nil, false
+	c.wrote++
+	n := c.wrote
+	c.mu.Unlock()
+	w, to := c.n.w, c.peer.in
+	if len(b) > 0 {
+		f := w.netFault(&Segment{From: c.from, To: c.to, Conn: c.id, N: n, Bytes: len(b)})
+		w.Event("send", "%s>%s #%d.%d %d bytes", c.from, c.to, c.id, n, len(b))
+		if f.Lose {
+			w.Event("lose", "%s>%s #%d.%d", c.from, c.to, c.id, n)
+			to.mu.Lock()
+			to.lost = true
+			to.mu.Unlock()
+		}
+		if f.Reset {
+			b, end = b[:min(f.Keep, len(b))], errReset
+			w.Event("reset", "%s>%s #%d.%d after %d bytes", c.from, c.to, c.id, n, len(b))
+			r := w.Rand("reset"+c.from, c.id, n)
+			time.AfterFunc(c.n.delay(r.Float64(), between(r, 1, 1000)), func() { c.kill(errReset) })
+		}
+		to.send(packet{b: b}, n, f.Delay)
+	}
+	if end != nil {
+		to.send(packet{end: end}, n, 0)
+	}
 }
 
 // send puts a packet on its way, behind those before it.
@@ -194,10 +223,9 @@ func (c *conn) kill(err error) {
 func (c *conn) Close() error {
 	if c.in.dead() == nil {
 		c.mu.Lock()
-		c.wrote++
-		n := c.wrote
+		c.end = io.EOF
+		c.leave()
 		c.mu.Unlock()
-		c.peer.in.send(packet{end: io.EOF}, n, 0)
 	}
 	c.kill(net.ErrClosed)
 	if c.twin != nil {

@@ -53,7 +53,9 @@ func (s *Server) Start() {
 	limits.CommitBytes = s.w.MaxBytes
 	limits.ActorQueue = s.w.Queue
 	srv, err := server.New(server.Config{
-		Store: st, Limits: limits, PingInterval: s.w.Pings, PingTimeout: s.w.Pings,
+		Store: st, Limits: limits, PingInterval: s.w.Pings,
+		PingTimeout: s.w.Pings + 1_234_567, // at no moment at which a ping is due as well
+
 		Logger: slog.New(slog.DiscardHandler), Version: "sim",
 	})
 	if err != nil {

@@ -3,6 +3,7 @@ package sim
 import (
 	"fmt"
 	"hash/fnv"
+	"slices"
 )
 
 // trace is what happened. Its hash does not depend on the order of events of one moment.
@@ -33,9 +34,10 @@ func (w *World) TraceHash() (sum, events uint64) {
 	return w.trace.sum, w.trace.events
 }
 
-// Lines returns the events as text, nanoseconds first, if Config.Trace is set.
+// Lines returns the events as text, nanoseconds first, those of one moment in the order of their text, if Config.Trace is
+// set.
 func (w *World) Lines() []string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.trace.lines
+	return slices.Sorted(slices.Values(w.trace.lines))
 }

@@ -25,7 +25,7 @@ SECONDS ?= 30
 SEED ?=
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup build test test-go test-js test-nodes lint fmt demo bench bench-quick bench-setup soak soak-memory sim chaos sweeps fuzz env clean
+.PHONY: help setup build test test-go test-js test-nodes lint fmt demo bench bench-quick bench-setup soak soak-memory sim chaos sweeps fuzz sanitize env clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' Makefile
@@ -107,6 +107,9 @@ sweeps: ## let every operation on network, store and disk, and every allocation 
 
 fuzz: ## run every Go fuzz target for FUZZTIME (30s)
 	scripts/fuzz $(FUZZTIME)
+
+sanitize: $(LIB) ## run the tests under ASan, UBSan, the race detector and cgo's pointer checks
+	scripts/sanitize
 
 env: ## print the environment of every Go build and test
 	@scripts/go env | grep -E '^(CGO_ENABLED|CGO_CFLAGS|GOFLAGS)='

@@ -82,6 +82,7 @@ type Snapshot struct {
 	SlowReaders      uint64 // connections closed because they did not drain their answers
 	PingTimeouts     uint64 // connections closed because nothing came from them
 	Panics           uint64 // caught in handlers
+	HeldBytes        uint64 // queued requests and staged pages, now
 }
 
 // Snapshot returns the counters.
@@ -94,6 +95,7 @@ func (s *Server) Snapshot() Snapshot {
 		OpenActors:       m.openActors.Load(),
 		Requests:         make(map[string]uint64, len(opNames)),
 		Errors:           make(map[protocol.Code]uint64),
+		HeldBytes:        s.held.Load(),
 		FramesIn:         m.framesIn.Load(),
 		FramesOut:        m.framesOut.Load(),
 		BytesIn:          m.bytesIn.Load(),

@@ -18,7 +18,7 @@ export function combine(workload, adapter, latencyMs, rounds) {
     unit,
     ...(higherIsBetter ? { higherIsBetter } : {}),
     median: round(median(values)),
-    p99: round(median(rounds.map(({ p99 }) => p99)) * (higherIsBetter ? 1 : factor)),
+    p99: round(median(rounds.map(({ p99 }) => p99)) * (higherIsBetter ? 1 : factor)), // of a rate: ms of one operation
     min: round(Math.min(...values)),
     max: round(Math.max(...values)),
     rounds: rounds.length,

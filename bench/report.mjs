@@ -22,7 +22,14 @@ function limitOf(results, workload, target) {
   return other === undefined ? undefined : { own, limit: factor * other.median };
 }
 
-const metricNames = { roundTripTimes: "round trips of time", roundTrips: "round trips", cores: "cores", p99: "p99" };
+const metricNames = {
+  roundTripTimes: "round trips of time",
+  roundTrips: "round trips",
+  cores: "cores",
+  serverKb: "KiB of the server",
+  privateMib: "MiB private",
+  fileMib: "MiB of file",
+};
 
 /** Every target that could be judged: {workload, latencyMs, what, value, limit, ratio, pass}. */
 export function judge(results) {

@@ -65,7 +65,8 @@ process.on("SIGTERM", () => interrupted("SIGTERM"));
 function reasonWithout(name, workload, latencyMs) {
   const { remote, slow } = adapters[name];
   if (latencyMs > 0 && !remote) return "no network";
-  const without = workloads[workload].without ?? {};
+  const { only, without = {} } = workloads[workload];
+  if (only !== undefined && !only.includes(name)) return "nothing of its own to measure";
   const group = Object.keys(without).find((prefix) => name === prefix || name.startsWith(`${prefix}-`));
   if (group !== undefined) return without[group];
   const limit = Object.keys(slow ?? {}).find((least) => latencyMs >= Number(least));

@@ -90,17 +90,32 @@ async function rivetkit({ dir, latencyMs }) {
       await sleep(100);
     }
     const headers = { Authorization: `Bearer ${token}`, "Content-Type": "application/json" };
-    const centers = await (await fetch(`${direct}/datacenters?namespace=default`, { headers })).json();
-    const put = await fetch(`${direct}/runner-configs/default?namespace=default`, {
-      method: "PUT",
-      headers,
-      body: JSON.stringify({ datacenters: { [centers.datacenters[0].name]: { normal: {} } } }),
-    });
-    if (!put.ok) throw new Error(`rivet-engine refused its runner configuration: ${put.status} ${await put.text()}`);
+    // The engine answers before its default namespace exists.
+    const configure = async () => {
+      const centers = await fetch(`${direct}/datacenters?namespace=default`, { headers });
+      if (!centers.ok) return centers;
+      const { datacenters } = await centers.json();
+      return fetch(`${direct}/runner-configs/default?namespace=default`, {
+        method: "PUT",
+        headers,
+        body: JSON.stringify({ datacenters: { [datacenters[0].name]: { normal: {} } } }),
+      });
+    };
+    for (let i = 0; ; i++) {
+      const answer = await configure();
+      if (answer.ok) break;
+      if (i === 100) throw new Error(`rivet-engine refused its settings: ${answer.status} ${await answer.text()}`);
+      await sleep(100);
+    }
     const proxy = await delayed(ports.guard, latencyMs);
     return {
       told: { direct, token, pid },
-      env: { RIVET_ENDPOINT: `http://127.0.0.1:${proxy.port}`, RIVET_TOKEN: token, RIVET_ENVOY_VERSION: "1" },
+      env: {
+        RIVET_ENDPOINT: `http://127.0.0.1:${proxy.port}`,
+        RIVET_TOKEN: token,
+        RIVET_ENVOY_VERSION: "1",
+        RIVET_RUN_SERVICES: "0",
+      },
       async stop() {
         await proxy.stop();
         await stopEngine();

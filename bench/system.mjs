@@ -28,6 +28,7 @@ export class System {
     this.#worker = fork(new URL("worker.mjs", import.meta.url), [JSON.stringify(told)], {
       execArgv: ["--expose-gc", "--disable-warning=ExperimentalWarning"],
       env: { ...process.env, ...this.#service?.env },
+      stdio: ["ignore", "ignore", "inherit", "ipc"], // rivetkit greets on standard output, which is for results
     });
     await this.#answer();
   }
@@ -64,6 +65,14 @@ export class System {
     this.#worker = undefined;
     if (worker === undefined) return;
     await end(worker, () => worker.connected && worker.disconnect(), 5000);
+  }
+
+  /** Starts its process and server anew, over the same files. */
+  async restart() {
+    await this.stopProcess();
+    await this.#service?.stop();
+    this.#service = undefined;
+    await this.start();
   }
 
   /** Ends everything and removes its files. */

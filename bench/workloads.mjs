@@ -5,6 +5,7 @@
 //   latencies  milliseconds of round trip that are added; systems without a network run at 0 only
 //   targets    [{ latencyMs, atMost | atLeast, of?, metric? }]: the median, or another metric, against a figure, or
 //              against that many times the median of the adapter `of`, or of the workload `workload`
+//   only       the adapters that run it, if not all
 //   without    adapters that cannot run it, by the beginning of their names, and why
 //   restart    run each round in processes and servers that have just been started
 //   prepare    fills databases; what it answers is passed on
@@ -13,7 +14,9 @@
 // A round gets (system, state, round, options). Values are milliseconds here; run.mjs turns them into the unit.
 
 import * as data from "./data.mjs";
-import { meter, timed } from "./meter.mjs";
+import { loadAddon } from "./load.mjs";
+import { memoryKb, meter, timed } from "./meter.mjs";
+import { median } from "./stats.mjs";
 
 const MIB = 2 ** 20;
 const byId = "SELECT * FROM bench WHERE id = ?";
@@ -65,6 +68,25 @@ const bigRow = (bytes) => ({
     return result;
   },
 });
+
+const idleDatabases = 1000;
+
+/** Private memory in KiB of this process and of the server, when both have nothing to do for a while. */
+async function settled(system) {
+  const read = () => ({
+    client: memoryKb("self", "Private_Dirty", "smaps_rollup"),
+    server: system.serverPid && memoryKb(system.serverPid, "Private_Dirty", "smaps_rollup"),
+  });
+  let last = read();
+  for (let i = 0; i < 20; i++) {
+    globalThis.gc();
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    const now = read();
+    if (Math.abs(now.client - last.client) < 64 && Math.abs((now.server ?? 0) - (last.server ?? 0)) < 64) return now;
+    last = now;
+  }
+  return last;
+}
 
 /** A cold scan: a handle is opened, and the first statement reads every page of the table. */
 const coldScan = (order) => ({
@@ -417,6 +439,72 @@ export const workloads = {
         data.expect(Number(created_at) === mark, `database ${i} holds ${created_at} instead of ${mark}`);
       }
       return result;
+    },
+  },
+
+  "memory-idle": {
+    what: "memory of one of 1,000 open databases that have answered a query and are idle; processes just started",
+    unit: "KiB",
+    latencies: [0],
+    maxRounds: 3,
+    restart: true,
+    targets: [
+      { latencyMs: 0, atMost: 64 },
+      { latencyMs: 0, metric: "serverKb", atMost: 16 },
+    ],
+    without: {
+      "sqlite-vfs": "keeps its data in the same process",
+      rivetkit: "takes minutes to create 1,000 actors",
+      turso: "2 MiB a database",
+    },
+    async prepare(system) {
+      for (let i = 0; i < idleDatabases; i++) {
+        const db = await opened(system, `idle-${i}`, 10);
+        if (!system.inMemory) await db.close();
+      }
+    },
+    async round(system) {
+      const ask = async (i) => {
+        const db = system.inMemory ? await opened(system, `idle-${i}`, 10) : await system.open(`idle-${i}`);
+        data.expectRow(await db.get(byId, [7]), 7);
+        return db;
+      };
+      const dbs = [await ask(0)]; // what the first one needs is not each one's
+      const before = await settled(system);
+      for (let i = 1; i < idleDatabases; i++) dbs.push(await ask(i));
+      const after = await settled(system);
+      for (const db of dbs) await db.close();
+      const each = (name) => (after[name] - before[name]) / (idleDatabases - 1);
+      return {
+        value: each("client"),
+        p99: each("client"),
+        n: 1,
+        ...(system.serverPid ? { serverKb: each("server") } : {}),
+      };
+    },
+  },
+
+  "addon-load": {
+    what: "require() of the library in a new process, its file warm, until a first call has entered it",
+    unit: "ms",
+    latencies: [0],
+    targets: [
+      { latencyMs: 0, atMost: 5 },
+      { latencyMs: 0, metric: "privateMib", atMost: 3 },
+      { latencyMs: 0, metric: "fileMib", atMost: 9 },
+    ],
+    only: ["pagewire", "better-sqlite3-memory", "node-sqlite-memory", "libsql-normal", "turso-normal"],
+    async round(_system, _state, _round, { file }) {
+      loadAddon(file); // reads the files, so that they are warm
+      const loads = Array.from({ length: 3 }, () => loadAddon(file));
+      const mean = (name) => loads.reduce((sum, load) => sum + load[name], 0) / loads.length;
+      return {
+        value: median(loads.map(({ ms }) => ms)),
+        p99: Math.max(...loads.map(({ ms }) => ms)),
+        n: loads.length,
+        privateMib: mean("privateMib"),
+        fileMib: mean("fileMib"),
+      };
     },
   },
 };

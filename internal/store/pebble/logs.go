@@ -20,13 +20,22 @@ const (
 // checkLogs checks that the records of the logs in dir follow each other without a gap. Pebble, which replays the logs
 // one by one, takes one that was cut short between two records for a whole one, and would let later commits stand on
 // earlier ones that are gone. What else may be wrong with a log it finds itself.
+//
+// Logs that Pebble will not replay are left out. It keeps some of them, to write them anew, and deletes later ones.
 func checkLogs(fs vfs.FS, dir string) error {
 	logs, err := wal.Scan(wal.Dir{FS: fs, Dirname: dir})
 	if err != nil {
 		return fmt.Errorf("pebble: cannot list the logs in %s: %w", dir, err)
 	}
+	oldest, err := oldestReplayed(fs, dir)
+	if err != nil {
+		return err
+	}
 	next := uint64(0) // sequence number that the next record must have, 0 at the first
 	for _, log := range logs {
+		if uint64(log.Num) < oldest {
+			continue
+		}
 		if err := checkLog(log, &next); err != nil {
 			return err
 		}

@@ -17,6 +17,7 @@ import (
 var (
 	seeds = flag.Uint64("seeds", 0, "how many seeds to run; 0 for a share that fits make test")
 	first = flag.Uint64("first", 1, "the first seed")
+	quick = flag.Bool("failfast", false, "stop at the first seed that fails")
 	trace = flag.Bool("trace", false, "print the events of each seed")
 )
 
@@ -54,7 +55,7 @@ func TestSeeds(t *testing.T) {
 		}
 		if err != nil {
 			t.Errorf("%v\n\treplay: make sim SEEDS=1 FIRST=%d TRACE=1", err, seed)
-			if failures++; failures == 20 {
+			if failures++; failures == 20 || *quick {
 				break
 			}
 		}

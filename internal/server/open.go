@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -108,14 +109,17 @@ func (q *queue) fence(ctx context.Context, o *protocol.Open) (s *session, head s
 		srv.holds.done(q.name, nil)
 	}()
 	if o.Resume != nil {
-		head, err = q.resume(ctx, o.Resume)
+		if !moving {
+			old = nil
+		}
+		head, err = q.resume(ctx, o.Resume, old)
 	} else {
 		head, err = srv.cfg.Store.Fence(context.WithoutCancel(ctx), q.name)
 	}
 	if err != nil {
 		return nil, head, err
 	}
-	s = newSession(q, head.Generation)
+	s = newSession(q, head)
 	srv.metrics.openActors.Add(1)
 	evicted := srv.holds.done(q.name, s)
 	switch {
@@ -129,15 +133,21 @@ func (q *queue) fence(ctx context.Context, o *protocol.Open) (s *session, head s
 	return s, head, nil
 }
 
-// resume reads the actor's head and checks that nobody has opened it since.
-func (q *queue) resume(ctx context.Context, r *protocol.Resume) (store.Head, error) {
-	head, err := q.conn.server.cfg.Store.Head(ctx, q.name)
+// resume checks that nobody has opened the actor since, and fences what other servers still have queued for the same
+// holder: it reads the head now, and would take a commit of old that is applied later for one of its own (I4, I8). If old, a
+// session of this server that is stopped, has the store's epoch, then no other server has anything: it is fenced already.
+func (q *queue) resume(ctx context.Context, r *protocol.Resume, old *session) (store.Head, error) {
+	st := q.conn.server.cfg.Store
+	head, err := st.Head(ctx, q.name)
+	if err == nil && head.Generation == r.Generation && (old == nil || head.Epoch != old.epoch) {
+		head, err = st.Resume(context.WithoutCancel(ctx), q.name, r.Generation)
+	}
 	switch {
-	case err != nil:
-		return head, err
-	case head.Generation == 0 || head.Generation != r.Generation:
+	case errors.Is(err, store.ErrFenced), err == nil && (head.Generation == 0 || head.Generation != r.Generation):
 		return head, protocol.Errorf(protocol.CodeLockLost,
 			"generation %d is stale: another session has opened the actor; open it again", r.Generation)
+	case err != nil:
+		return head, err
 	case head.Seq < r.Seq:
 		return head, protocol.Errorf(protocol.CodeLockLost,
 			"the store's last commit is %d, before the acknowledged %d: was a backup restored? Open the actor again", head.Seq, r.Seq)

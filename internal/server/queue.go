@@ -402,7 +402,7 @@ func (q *queue) explain(op protocol.Op, err error) *protocol.Error {
 
 // apply writes b with s's generation. A stale one ends the session.
 func (q *queue) apply(ctx context.Context, s *session, b *store.Batch) (store.Head, error) {
-	b.Generation = s.generation
+	b.Generation, b.Epoch = s.generation, s.epoch
 	// A write that has begun is finished even if its connection breaks: whoever resumes finds it done or not done.
 	head, err := q.conn.server.cfg.Store.Apply(context.WithoutCancel(ctx), q.name, b)
 	if errors.Is(err, store.ErrFenced) {
@@ -412,14 +412,14 @@ func (q *queue) apply(ctx context.Context, s *session, b *store.Batch) (store.He
 	return head, err
 }
 
-// current checks, after a read, that s's generation is still the actor's: then everything read was of this session. It
+// current checks, after a read, that s's generation and epoch are still the actor's: then everything read was of this session. It
 // is what keeps a session from mixing its cached pages with those of its successor.
 func (q *queue) current(ctx context.Context, s *session) error {
 	head, err := q.conn.server.cfg.Store.Head(ctx, q.name)
 	if err != nil {
 		return err
 	}
-	if head.Generation != s.generation {
+	if head.Generation != s.generation || head.Epoch != s.epoch {
 		s.lose("another session has opened the actor")
 		return s.errLost()
 	}

@@ -5,12 +5,14 @@ import (
 	"sync"
 
 	"github.com/pagewire/pagewire/internal/protocol"
+	"github.com/pagewire/pagewire/internal/store"
 )
 
 // session is one open of one actor on one connection: a generation, and what the server remembers about it.
 type session struct {
 	queue      *queue
 	generation uint64
+	epoch      uint64 // of the generation, in the store: one server after the other has its own
 
 	// running is held while a request runs on this session. Who moves the session to another connection takes it
 	// for good, so that nothing of the old connection runs after the new one has read the actor's head (I4).
@@ -25,8 +27,8 @@ type session struct {
 	lost chan struct{} // closed when the session ended against its client's will
 }
 
-func newSession(q *queue, generation uint64) *session {
-	return &session{queue: q, generation: generation, running: make(chan struct{}, 1), lost: make(chan struct{})}
+func newSession(q *queue, head store.Head) *session {
+	return &session{queue: q, generation: head.Generation, epoch: head.Epoch, running: make(chan struct{}, 1), lost: make(chan struct{})}
 }
 
 // begin takes the right to run a request. It fails when s was moved to another connection, or ctx ended. A session that

@@ -12,7 +12,7 @@ import (
 // StoreOp is an operation of a server on the store.
 type StoreOp struct {
 	Server *Server
-	Kind   string // "head", "fence", "get", "scan", "apply"
+	Kind   string // "head", "fence", "resume", "get", "scan", "apply"
 	Actor  string
 	Batch  *store.Batch // of an apply
 }
@@ -100,6 +100,16 @@ func (n *nodeStore) Fence(ctx context.Context, actor string) (h store.Head, err 
 		if err == nil {
 			n.w.Model.fenced(actor, h)
 		}
+		return err
+	})
+	return h, err
+}
+
+// Resume implements store.Store.
+func (n *nodeStore) Resume(ctx context.Context, actor string, generation uint64) (h store.Head, err error) {
+	err = n.do(&StoreOp{Kind: "resume", Actor: actor}, "fence", func() error {
+		h, err = n.w.Store.Resume(ctx, actor, generation)
+		n.w.Event("resume", "%s %s generation %d epoch %d: %v", n.s.Name, actor, generation, h.Epoch, err)
 		return err
 	})
 	return h, err

@@ -285,3 +285,5 @@ func (w *World) checkActor(actor int) error {
 	}
 	return err
 }
+
+func callOf(statements []sqlite.Statement) sqlite.Call { return sqlite.Call{Statements: statements} }

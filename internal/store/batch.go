@@ -15,6 +15,8 @@ func (b *Batch) Check(h Head) error {
 	switch {
 	case b.Generation != h.Generation || b.Generation == 0:
 		return fmt.Errorf("%w: the batch has generation %d, the actor %d", ErrFenced, b.Generation, h.Generation)
+	case b.Epoch != h.Epoch:
+		return fmt.Errorf("%w: the batch has epoch %d of generation %d, the actor %d", ErrFenced, b.Epoch, b.Generation, h.Epoch)
 	case b.Seq == 0:
 		return nil
 	case b.Seq == h.Seq:
@@ -23,6 +25,22 @@ func (b *Batch) Check(h Head) error {
 		return fmt.Errorf("%w: commit %d expects %d to be the last one, it is %d", ErrOutOfOrder, b.Seq, b.Expect, h.Seq)
 	}
 	return nil
+}
+
+// Fenced returns the head that follows h when the actor is opened.
+func (h Head) Fenced() Head {
+	h.Generation++
+	h.Epoch = 0
+	return h
+}
+
+// Resumed returns the head that follows h when the holder of a generation goes on at another server, or ErrFenced.
+func (h Head) Resumed(generation uint64) (Head, error) {
+	if generation != h.Generation || generation == 0 {
+		return h, fmt.Errorf("%w: generation %d is to be resumed, the actor has %d", ErrFenced, generation, h.Generation)
+	}
+	h.Epoch++
+	return h, nil
 }
 
 // Next returns the head that follows h once b has made the actor's size used bytes, or ErrQuota.

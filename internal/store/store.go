@@ -13,7 +13,7 @@ import (
 
 // Errors that every backend returns, wrapped with what was found.
 var (
-	// ErrFenced is returned when the batch's generation is not the head's.
+	// ErrFenced is returned when the generation or the epoch is not the head's.
 	ErrFenced = errors.New("store: stale generation")
 	// ErrApplied is returned when the head's commit sequence is the batch's already.
 	ErrApplied = errors.New("store: commit applied before")
@@ -37,6 +37,7 @@ var (
 // Head is the server's own record of an actor, outside the actor's key space.
 type Head struct {
 	Generation uint64 // fence: rises with every open
+	Epoch      uint64 // fence within a generation: rises when its holder goes on at another server; 0 after Fence
 	Seq        uint64 // last commit sequence applied
 	UsedBytes  uint64
 	Hints      []uint32 // pages to preload first
@@ -51,6 +52,7 @@ type Range struct{ Start, End []byte }
 // Batch is one conditional atomic write. DeleteRanges are applied first, then Deletes, then Puts.
 type Batch struct {
 	Generation uint64 // must equal the head's
+	Epoch      uint64 // likewise
 	// Seq, when not 0, becomes the head's commit sequence, which must be Expect.
 	Seq, Expect  uint64
 	DeleteRanges []Range
@@ -67,6 +69,9 @@ type Store interface {
 	Head(ctx context.Context, actor string) (Head, error)
 	// Fence raises the actor's generation by one, durably, and returns the new head.
 	Fence(ctx context.Context, actor string) (Head, error)
+	// Resume raises the actor's epoch by one, durably, if its generation is the one given, and returns the new head.
+	// Otherwise it returns ErrFenced with the current head.
+	Resume(ctx context.Context, actor string, generation uint64) (Head, error)
 	// Get returns one value a key as of one moment, nil where the key is absent (an empty value is not nil).
 	Get(ctx context.Context, actor string, keys [][]byte) ([][]byte, error)
 	// Scan calls fn for the entries in r in key order (descending if reverse), as of one moment, until fn returns

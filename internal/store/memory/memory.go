@@ -59,8 +59,24 @@ func (s *Store) Fence(ctx context.Context, name string) (store.Head, error) {
 	defer done()
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.head.Generation++
+	a.head = a.head.Fenced()
 	return copyHead(a.head), nil
+}
+
+// Resume implements store.Store.
+func (s *Store) Resume(ctx context.Context, name string, generation uint64) (store.Head, error) {
+	a, done, err := s.enter(ctx, name, false)
+	if err != nil {
+		return store.Head{}, err
+	}
+	if a == nil {
+		return store.Head{}.Resumed(generation)
+	}
+	defer done()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.head, err = a.head.Resumed(generation)
+	return copyHead(a.head), err
 }
 
 // Get implements store.Store.

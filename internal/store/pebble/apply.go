@@ -12,9 +12,21 @@ import (
 // Fence implements store.Store.
 func (s *Store) Fence(ctx context.Context, actor string) (store.Head, error) {
 	return s.write(ctx, actor, func(head store.Head) (store.Head, *pebble.Batch, error) {
-		head.Generation++
+		head = head.Fenced()
 		batch := s.db.NewBatch()
 		return head, batch, batch.Set(headKey(actor), encodeHead(head), nil)
+	})
+}
+
+// Resume implements store.Store.
+func (s *Store) Resume(ctx context.Context, actor string, generation uint64) (store.Head, error) {
+	return s.write(ctx, actor, func(head store.Head) (store.Head, *pebble.Batch, error) {
+		next, err := head.Resumed(generation)
+		if err != nil {
+			return head, nil, err
+		}
+		batch := s.db.NewBatch()
+		return next, batch, batch.Set(headKey(actor), encodeHead(next), nil)
 	})
 }
 

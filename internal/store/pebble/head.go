@@ -11,8 +11,10 @@ import (
 )
 
 const (
-	headVersion = 1
-	headSize    = 1 + 3*8
+	headVersion = 2
+	headSize    = 1 + 4*8
+	// Version 1 had no epoch.
+	headVersion1, headSize1 = 1, 1 + 3*8
 )
 
 func encodeHead(h store.Head) []byte {
@@ -20,11 +22,17 @@ func encodeHead(h store.Head) []byte {
 	b[0] = headVersion
 	b = binary.BigEndian.AppendUint64(b, h.Generation)
 	b = binary.BigEndian.AppendUint64(b, h.Seq)
-	return binary.BigEndian.AppendUint64(b, h.UsedBytes)
+	b = binary.BigEndian.AppendUint64(b, h.UsedBytes)
+	return binary.BigEndian.AppendUint64(b, h.Epoch)
 }
 
 func decodeHead(b []byte) (store.Head, error) {
-	if len(b) != headSize || b[0] != headVersion {
+	var epoch uint64
+	switch {
+	case len(b) == headSize && b[0] == headVersion:
+		epoch = binary.BigEndian.Uint64(b[25:])
+	case len(b) == headSize1 && b[0] == headVersion1:
+	default:
 		return store.Head{}, fmt.Errorf("%w: an actor's head of %d bytes is not one of version %d",
 			store.ErrCorrupt, len(b), headVersion)
 	}
@@ -32,6 +40,7 @@ func decodeHead(b []byte) (store.Head, error) {
 		Generation: binary.BigEndian.Uint64(b[1:]),
 		Seq:        binary.BigEndian.Uint64(b[9:]),
 		UsedBytes:  binary.BigEndian.Uint64(b[17:]),
+		Epoch:      epoch,
 	}, nil
 }
 

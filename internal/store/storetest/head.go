@@ -95,6 +95,45 @@ func testSequence(t *testing.T, s store.Store) {
 	require.NoError(t, err, "the sequence outlives a fence")
 }
 
+// I8: a write that one server has queued is refused once its holder has gone on at another one.
+func testEpoch(t *testing.T, s store.Store) {
+	ctx := context.Background()
+	_, err := s.Resume(ctx, "never fenced", 0)
+	require.ErrorIs(t, err, store.ErrFenced)
+	_, err = s.Resume(ctx, "never fenced", 1)
+	require.ErrorIs(t, err, store.ErrFenced)
+
+	g := fence(t, s, "a")
+	commit := func(epoch, seq uint64) error {
+		_, err := s.Apply(ctx, "a", &store.Batch{
+			Generation: g, Epoch: epoch, Seq: seq, Expect: seq - 1, Puts: []store.Entry{entry("k", "v")},
+		})
+		return err
+	}
+	require.NoError(t, commit(0, 1))
+	for want := uint64(1); want <= 2; want++ {
+		head, err := s.Resume(ctx, "a", g)
+		require.NoError(t, err)
+		require.Equal(t, store.Head{Generation: g, Epoch: want, Seq: want, UsedBytes: 2}, head)
+		stored, err := s.Head(ctx, "a")
+		require.NoError(t, err)
+		require.Equal(t, head, stored)
+		require.ErrorIs(t, commit(want-1, want+1), store.ErrFenced, "queued before")
+		require.ErrorIs(t, commit(want-1, want), store.ErrFenced, "the fence comes before the sequence")
+		require.ErrorIs(t, commit(want+1, want+1), store.ErrFenced)
+		require.NoError(t, commit(want, want+1))
+	}
+	head, err := s.Resume(ctx, "a", g+1)
+	require.ErrorIs(t, err, store.ErrFenced)
+	require.Equal(t, store.Head{Generation: g, Epoch: 2, Seq: 3, UsedBytes: 2}, head, "the current head comes with ErrFenced")
+
+	old := g
+	g = fence(t, s, "a")
+	require.NoError(t, commit(0, 4), "an open begins at epoch 0")
+	_, err = s.Resume(ctx, "a", old)
+	require.ErrorIs(t, err, store.ErrFenced)
+}
+
 func testHints(t *testing.T, s store.Store) {
 	ctx := context.Background()
 	g := fence(t, s, "a")

@@ -18,6 +18,7 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 	}{
 		{"Fence", testFence},
 		{"Generation", testGeneration},
+		{"Epoch", testEpoch},
 		{"Sequence", testSequence},
 		{"OrderInBatch", testOrderInBatch},
 		{"DuplicateKeys", testDuplicateKeys},

@@ -112,7 +112,10 @@ async function measure(workload, latencyMs) {
       }
     }
   } finally {
-    for (const system of participants) if (!adapters[system.name].keep) await stop(system);
+    for (const system of participants) {
+      if (!adapters[system.name].keep) await stop(system);
+      else if (!stopping) await system.order("finish");
+    }
   }
   return participants.map((system) => combine(workload, system.name, latencyMs, results.get(system)));
 }

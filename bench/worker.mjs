@@ -26,12 +26,19 @@ const { default: create } = await import(`./adapters/${options.file}.mjs`);
 const system = await create({ ...options, service: service(options) });
 let state;
 
+/** The system with databases of the workload's own: what keeps its server for all of them has others' too. */
+const ownOf = (workload) => ({
+  ...system,
+  open: (name) => system.open(`${workload}-${name}`),
+  remove: (name) => system.remove(`${workload}-${name}`),
+});
+
 const orders = {
   prepare: async ({ workload }) => {
-    state = await workloads[workload].prepare?.(system, options);
+    state = await workloads[workload].prepare?.(ownOf(workload), options);
   },
-  round: ({ workload, round }) => workloads[workload].round(system, state, round, options),
-  shutdown: () => system.shutdown(),
+  round: ({ workload, round }) => workloads[workload].round(ownOf(workload), state, round, options),
+  finish: () => system.closeAll?.(),
 };
 
 process.on("message", async ({ order, ...details }) => {

@@ -71,7 +71,6 @@ export function localSystem(connect, { dir, variant }) {
     inMemory: variant === "memory",
     open: async (name) => open(name),
     remove: async (name) => place.remove(name),
-    shutdown: async () => {},
   };
 }
 

@@ -17,6 +17,5 @@ export default async function create({ service }) {
     },
     open: (name) => channel.open(name),
     remove: async () => {}, // the server has no such request; its directory is removed at the end
-    shutdown: () => channel.close(),
   };
 }

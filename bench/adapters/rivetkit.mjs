@@ -66,6 +66,8 @@ export default async function create({ service }) {
     }
   }
 
+  const awake = new Set();
+
   async function open(name) {
     const lent = deferred();
     opening.set(name, lent);
@@ -75,7 +77,7 @@ export default async function create({ service }) {
     const { database, release } = await lent.promise;
     const runner = runnerOf(database);
     const transaction = (fn) => database.transaction((tx) => fn(runnerOf(tx)));
-    return {
+    const lentDatabase = {
       ...runner,
       prepare: (sql) => ({
         get: (params) => runner.get(sql, params),
@@ -88,6 +90,7 @@ export default async function create({ service }) {
           for (const [sql, params] of items) await tx.run(sql, params);
         }),
       close: async () => {
+        awake.delete(lentDatabase);
         const slept = deferred();
         asleep.set(name, slept);
         release();
@@ -96,12 +99,16 @@ export default async function create({ service }) {
         await slept.promise;
       },
     };
+    awake.add(lentDatabase);
+    return lentDatabase;
   }
 
   return {
     serverPid: service.pid,
     open,
     remove: async () => {},
-    shutdown: async () => {},
+    closeAll: async () => {
+      for (const lentDatabase of [...awake]) await lentDatabase.close();
+    },
   };
 }

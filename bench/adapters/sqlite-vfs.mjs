@@ -83,6 +83,5 @@ export default async function create({ latencyMs }) {
     },
     open,
     remove: async (name) => void stores.delete(name),
-    shutdown: async () => {},
   };
 }

@@ -49,6 +49,5 @@ export default async function create({ dir, variant }) {
   return {
     open,
     remove: async (name) => place.remove(name),
-    shutdown: async () => {},
   };
 }

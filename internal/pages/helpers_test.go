@@ -23,7 +23,7 @@ import (
 const pageSize = protocol.PageSize
 
 // serve runs a server on a memory store and returns its URL.
-func serve(t *testing.T, limits protocol.Limits) string {
+func serve(t testing.TB, limits protocol.Limits) string {
 	t.Helper()
 	db := memory.New()
 	srv, err := server.New(server.Config{
@@ -39,7 +39,7 @@ func serve(t *testing.T, limits protocol.Limits) string {
 	return web.URL
 }
 
-func dial(t *testing.T, url string) *channel.Channel {
+func dial(t testing.TB, url string) *channel.Channel {
 	t.Helper()
 	c, err := channel.Dial(context.Background(), channel.Config{URL: url})
 	require.NoError(t, err)
@@ -85,7 +85,7 @@ func (g *gate) Commit(ctx context.Context, c *protocol.Commit, p [][]byte) (*pro
 // database is a sink that reads as SQLite's VFS does: first the pages of batches that are not durable, then the staged
 // ones, then by a fetch.
 type database struct {
-	t         *testing.T
+	t         testing.TB
 	f         *pages.File
 	actor     *gate
 	committed func(token uint64) // after every acknowledgement
@@ -103,7 +103,7 @@ type database struct {
 	events  chan struct{}
 }
 
-func open(t *testing.T, c *channel.Channel, actor string, o protocol.Open, cfg pages.Config, g *gate) *database {
+func open(t testing.TB, c *channel.Channel, actor string, o protocol.Open, cfg pages.Config, g *gate) *database {
 	t.Helper()
 	a, opened, err := c.Open(context.Background(), actor, o, nil)
 	require.NoError(t, err)

@@ -23,7 +23,7 @@ type image struct {
 	roots map[string]uint32 // page numbers by table and index
 }
 
-func makeImage(t *testing.T, statements ...string) image {
+func makeImage(t testing.TB, statements ...string) image {
 	t.Helper()
 	name := filepath.Join(t.TempDir(), "image.db")
 	db, err := sql.Open("sqlite3", name)
@@ -54,7 +54,7 @@ func makeImage(t *testing.T, statements ...string) image {
 func (img image) page(number uint32) []byte { return img.file[int(number-1)*pageSize:][:pageSize] }
 
 // load writes the image into an actor through commits.
-func (img image) load(t *testing.T, c *channel.Channel, actor string) {
+func (img image) load(t testing.TB, c *channel.Channel, actor string) {
 	db := open(t, c, actor, protocol.Open{}, pages.Config{}, nil)
 	const batch = 2048
 	for from := 0; from < len(img.file); from += batch * pageSize {

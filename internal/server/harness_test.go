@@ -34,7 +34,7 @@ func eachStore(t *testing.T, f func(t *testing.T, st store.Store)) {
 }
 
 // serve starts a server on a loopback port.
-func serve(t *testing.T, cfg server.Config) (*server.Server, string) {
+func serve(t testing.TB, cfg server.Config) (*server.Server, string) {
 	t.Helper()
 	if cfg.Store == nil {
 		cfg.Store = memory.New()

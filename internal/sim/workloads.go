@@ -95,6 +95,7 @@ func (w *World) drive(c *Client, actor int) {
 		w.Event("work", "%s %s %s", c.Name, actorID(actor), name)
 		workloads[name](d)
 		if d.h != nil && d.h.over() {
+			<-d.read() // what its cache holds must not be had any more
 			d.close()
 		}
 	}

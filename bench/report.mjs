@@ -151,7 +151,7 @@ export function printTable(results, verdicts) {
   if (verdicts.length > 0) console.log(`\nTargets\n${plain(verdictTable(verdicts))}`);
 }
 
-export function writeReport(dir, results, verdicts) {
+export function writeReport(dir, results, verdicts, failures) {
   const machine = `${cpus().length} cores (${cpus()[0].model.trim()}), ${Math.round(totalmem() / 2 ** 30)} GiB, ${process.platform} ${process.arch}`;
   const parts = [
     "# Benchmark report",
@@ -165,6 +165,10 @@ export function writeReport(dir, results, verdicts) {
   for (const [workload, latencyMs] of runs(results)) {
     parts.push(`## ${workload}, ${latencyMs} ms added`, `${workloads[workload].what}.`);
     parts.push(markdown(...systemTable(results, workload, latencyMs)));
+  }
+  if (failures.length > 0) {
+    const rows = failures.map((f) => [f.workload, String(f.latencyMs), f.adapter, f.error]);
+    parts.push("## What peers could not do", markdown(["workload", "added ms", "system", "reason"], rows));
   }
   writeFileSync(join(dir, "README.md"), `${parts.join("\n\n")}\n`);
   writeFileSync(join(dir, "chart.svg"), chart(results, runs(results)));

@@ -3,7 +3,7 @@
 
 import { ensureNode } from "./node.mjs";
 
-ensureNode();
+await ensureNode();
 
 const { mkdtempSync, rmSync, mkdirSync, writeFileSync } = await import("node:fs");
 const { tmpdir } = await import("node:os");
@@ -73,12 +73,10 @@ function reasonWithout(name, workload, latencyMs) {
   return limit === undefined ? undefined : slow[limit][workload];
 }
 
-async function started(name, latencyMs) {
+function systemOf(name, latencyMs) {
   const system = kept.get(name) ?? new System(name, { dir, latencyMs, quick: args.quick });
   running.add(system);
-  if (kept.has(name)) return system;
   if (adapters[name].keep) kept.set(name, system);
-  await system.start();
   return system;
 }
 
@@ -87,11 +85,30 @@ async function stop(system) {
   running.delete(system);
 }
 
+/**
+ * What a peer cannot do, for its server did not answer or a limit of its own was met, is said and left out. A wrong
+ * result ends the run, and so does any failure of Pagewire.
+ */
+async function tolerating(system, workload, latencyMs, fn) {
+  try {
+    await fn();
+    return true;
+  } catch (error) {
+    const reason = error.message.split("\n")[0].slice(0, 300);
+    if (stopping || system.name === "pagewire" || reason.includes("wrong result")) throw error;
+    say(`  ${system.name}: FAILED, left out: ${reason}`);
+    failures.push({ workload, adapter: system.name, latencyMs, error: reason });
+    kept.delete(system.name);
+    await stop(system);
+    return false;
+  }
+}
+
 /** Runs one workload at one latency on all systems; answers a result for each. */
 async function measure(workload, latencyMs) {
   const { maxRounds = rounds, restart = false } = workloads[workload];
-  const participants = [];
-  const results = new Map();
+  let participants = [];
+  const done = new Map();
   try {
     for (const name of systems) {
       const without = reasonWithout(name, workload, latencyMs);
@@ -99,28 +116,37 @@ async function measure(workload, latencyMs) {
         if (latencyMs === 0 || adapters[name].remote) say(`  ${name}: left out, ${without}`);
         continue;
       }
-      const system = await started(name, latencyMs);
+      const system = systemOf(name, latencyMs);
+      const begin = async () => {
+        await system.start();
+        await system.order("prepare", { workload });
+      };
+      if (!(await tolerating(system, workload, latencyMs, begin))) continue;
       participants.push(system);
-      await system.order("prepare", { workload });
-      results.set(system, []);
+      done.set(system, []);
     }
     for (let round = 0; round < Math.min(rounds, maxRounds); round++) {
-      for (let i = 0; i < participants.length; i++) {
-        const system = participants[(i + round) % participants.length];
-        if (restart) await system.restart();
-        results.get(system).push(await system.order("round", { workload, round }));
+      const turns = participants.map((_, i) => participants[(i + round) % participants.length]);
+      for (const system of turns) {
+        const turn = async () => {
+          if (restart) await system.restart();
+          done.get(system).push(await system.order("round", { workload, round }));
+        };
+        if (await tolerating(system, workload, latencyMs, turn)) continue;
+        participants = participants.filter((other) => other !== system);
       }
     }
   } finally {
     for (const system of participants) {
       if (!adapters[system.name].keep) await stop(system);
-      else if (!stopping) await system.order("finish");
+      else if (!stopping) await tolerating(system, workload, latencyMs, () => system.order("finish"));
     }
   }
-  return participants.map((system) => combine(workload, system.name, latencyMs, results.get(system)));
+  return participants.map((system) => combine(workload, system.name, latencyMs, done.get(system)));
 }
 
 const results = [];
+const failures = []; // what peers could not do
 let failure;
 try {
   const all = latencies ?? [...new Set(chosen.flatMap((name) => workloads[name].latencies))].sort((a, b) => a - b);
@@ -153,7 +179,7 @@ if (!args.json) printTable(results, verdicts);
 if (args.report !== undefined) {
   mkdirSync(args.report, { recursive: true });
   writeFileSync(join(args.report, "results.jsonl"), results.map((result) => `${JSON.stringify(result)}\n`).join(""));
-  writeReport(args.report, results, verdicts);
+  writeReport(args.report, results, verdicts, failures);
 }
 const missed = verdicts.filter(({ pass }) => !pass);
 say(

@@ -19,8 +19,9 @@ export class System {
     this.options = { latencyMs, quick, dir: join(dir, `${name}-${started++}`) };
   }
 
-  /** Starts its server, unless it runs, and its process. */
+  /** Starts its server and its process, unless they run. */
   async start() {
+    if (this.#worker !== undefined) return;
     const { file, variant, service } = this.adapter;
     mkdirSync(this.options.dir, { recursive: true });
     if (service !== undefined) this.#service ??= await services[service]({ ...this.options, args: this.adapter.args });

@@ -368,7 +368,8 @@ export const workloads = {
     latencies: [0],
     targets: [{ latencyMs: 0, atLeast: 8000 }],
     async prepare(system) {
-      const dbs = await Promise.all(Array.from({ length: 16 }, (_, i) => opened(system, `actor-${i}`, 10)));
+      const dbs = [];
+      for (let i = 0; i < 16; i++) dbs.push(await opened(system, `actor-${i}`, 10));
       return dbs.map((db) => ({ db, rows: 10 }));
     },
     async round(system, actors, _round, { quick }) {

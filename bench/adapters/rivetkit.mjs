@@ -2,12 +2,16 @@
 // the workload and stays under way until the database is closed, so every statement runs, and is timed, inside the actor.
 // Closing puts the actor to sleep; opening wakes it through the engine, as a caller would.
 
+import { setTimeout as sleep } from "node:timers/promises";
 import { actor, setup } from "rivetkit";
 import { createClient } from "rivetkit/client";
 import { db } from "rivetkit/db";
 
 const retried = /route_resolve_query_timeout|actor_ready_timeout|actor_wake|service_unavailable|guard|pegboard/;
 const attempts = 4;
+
+// The engine learns after onSleep that the actor is gone, and tells nobody; a call before that is lost for 15 s.
+const settleMs = 700;
 
 /** A promise with its two ends. */
 function deferred() {
@@ -97,6 +101,7 @@ export default async function create({ service }) {
         await serving;
         await retrying(() => handle.sleepNow());
         await slept.promise;
+        await sleep(settleMs);
       },
     };
     awake.add(lentDatabase);

@@ -64,7 +64,7 @@ export async function startServer(options: ServerOptions = {}): Promise<RunningS
   ];
   const env = environment(options.token);
   const child = spawn(command, args, { stdio: ["pipe", "pipe", "pipe"], env });
-  const exited = new Promise<void>((resolve) => child.once("close", () => resolve()));
+  const exited = new Promise<void>((resolve) => child.once("exit", () => resolve()));
   try {
     const url = await listening(child, options.timeout ?? 30_000);
     unrefAll(child);
@@ -123,6 +123,6 @@ function listening(child: ChildProcess, timeout: number): Promise<string> {
     child.stderr!.setEncoding("utf8").on("data", look(errors));
     child.stdin!.on("error", () => {}); // the server's end is told by its exit
     child.once("error", (error) => refuse(`the server could not be started: ${error.message}`, error));
-    child.once("exit", (code, signal) => refuse(`the server ended with ${signal ?? `code ${code}`}`));
+    child.once("close", (code, signal) => refuse(`the server ended with ${signal ?? `code ${code}`}`));
   });
 }

@@ -57,8 +57,9 @@ test("what a listener throws is an uncaught exception, and the next events are d
     const other = await connect({ url: process.argv[1], token: "secret-of-this-test" });
     for (const actor of [db.actor, "second-" + process.pid]) {
       const mine = actor === db.actor ? db : await channel.open(actor);
+      const thrown = new Promise((resolve) => process.once("uncaughtException", resolve));
       await other.open(actor, { mode: "takeover" });
-      await mine.close().catch(() => {});
+      await thrown;
     }
     await Promise.all([channel.close(), other.close()]);`);
   assert.deepEqual([status, stdout, stderr], [0, "from a listener\n".repeat(2), ""]);

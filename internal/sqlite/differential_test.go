@@ -158,6 +158,8 @@ func TestDifferentialAgainstStockSQLite(t *testing.T) {
 				_, _ = theirs.query("DELETE FROM "+table, nil)
 				_, _ = db.Query("DELETE FROM " + table)
 			}
+			_, _ = theirs.query("VACUUM", nil)
+			_, _ = db.Query("VACUUM")
 		}
 	}
 	t.Logf("%d statements, %d commits compared, %d statements failed alike", statements, commits, failures)

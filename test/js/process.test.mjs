@@ -54,6 +54,7 @@ test("what a listener throws is an uncaught exception, and the next events are d
   const { status, stdout, stderr } = child(`${opening}
     process.on("uncaughtException", (error) => console.log(error.message));
     channel.on("lockLost", () => { throw new Error("from a listener"); });
+    const awake = setTimeout(() => {}, 15_000); // an idle database does not keep the process
     const other = await connect({ url: process.argv[1], token: "secret-of-this-test" });
     for (const actor of [db.actor, "second-" + process.pid]) {
       const mine = actor === db.actor ? db : await channel.open(actor);
@@ -61,6 +62,7 @@ test("what a listener throws is an uncaught exception, and the next events are d
       await other.open(actor, { mode: "takeover" });
       await thrown;
     }
+    clearTimeout(awake);
     await Promise.all([channel.close(), other.close()]);`);
   assert.deepEqual([status, stdout, stderr], [0, "from a listener\n".repeat(2), ""]);
 });

@@ -21,7 +21,7 @@ import (
 )
 
 // patience bounds every wait of these tests; nothing takes that long unless it hangs.
-const patience = 30 * time.Second
+const patience = time.Minute
 
 var program = sync.OnceValues(func() (string, error) {
 	dir, err := os.MkdirTemp("", "pagewire-test-")

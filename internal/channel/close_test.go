@@ -78,7 +78,11 @@ func TestCloseInEveryState(t *testing.T) {
 			c, events := dial(t, p.addr())
 			done := make(chan error, 10)
 			n := test.prepare(t, c, events, p, w, done)
-			ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+			limit := patience
+			if !test.clean {
+				limit = 500 * time.Millisecond // it has to run out
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), limit)
 			defer cancel()
 			err := c.Close(ctx)
 			if test.clean {

@@ -123,34 +123,52 @@ func TestI4CommitsSurviveManyCuts(t *testing.T) {
 	require.Positive(t, c.Metrics().Resends)
 }
 
+// deadline is a context whose deadline passes when the test says so.
+type deadline struct {
+	context.Context
+	passed chan struct{}
+}
+
+func (d deadline) Done() <-chan struct{} { return d.passed }
+
+func (d deadline) Err() error {
+	select {
+	case <-d.passed:
+		return context.DeadlineExceeded
+	default:
+		return nil
+	}
+}
+
 // I4: what cannot be resolved inside the deadline says so, and a reload tells.
 func TestI4DeadlineOfASentCommitIsIndeterminate(t *testing.T) {
 	for _, test := range []struct {
 		name string
-		end  func() (context.Context, context.CancelFunc)
+		end  func() (context.Context, func()) // a context, and what ends it once the commit is in the store's hands
 	}{
-		{"deadline", func() (context.Context, context.CancelFunc) {
-			return context.WithTimeout(context.Background(), 50*time.Millisecond)
+		{"deadline", func() (context.Context, func()) {
+			d := deadline{context.Background(), make(chan struct{})}
+			return d, func() { close(d.passed) }
 		}},
-		{"cancel", func() (context.Context, context.CancelFunc) {
+		{"cancel", func() (context.Context, func()) {
 			ctx, cancel := context.WithCancel(context.Background())
-			time.AfterFunc(50*time.Millisecond, cancel)
 			return ctx, cancel
 		}},
-		{"default time limit", func() (context.Context, context.CancelFunc) {
-			return context.WithCancel(context.Background())
-		}},
+		{"default time limit", func() (context.Context, func()) { return context.Background(), func() {} }},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			w := newStore(t)
 			_, addr := startServer(t, server.Config{Store: w})
-			c, _ := dial(t, addr, func(cfg *channel.Config) { cfg.Timeout = 300 * time.Millisecond })
+			c, _ := dial(t, addr, func(cfg *channel.Config) { cfg.Timeout = 2 * time.Second })
 			a := open(t, c, "actor")
 			release := w.holdCommits()
 			defer release()
-			ctx, cancel := test.end()
-			defer cancel()
-			_, err := commitPages(ctx, a, 1, 1, 1)
+			ctx, end := test.end()
+			done := make(chan error, 1)
+			go func() { _, err := commitPages(ctx, a, 1, 1, 1); done <- err }()
+			receive(t, w.entered, "the commit to reach the store")
+			end()
+			err := receive(t, done, "the commit to end")
 			require.ErrorIs(t, err, channel.ErrIndeterminate)
 			require.Equal(t, "commit_indeterminate", channel.Code(err))
 			require.Zero(t, c.Metrics().Pending)

@@ -23,7 +23,7 @@ import (
 )
 
 // patience bounds every wait of a test; none takes as long when it passes.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // watched is a store that tells of the commits it applies and can be made to hold them up.
 type watched struct {
@@ -174,7 +174,7 @@ func requireNoGoroutines(t *testing.T) {
 		}
 		return strings.Join(left, "\n\n")
 	}
-	require.Eventually(t, func() bool { return running() == "" }, 2*time.Second, time.Millisecond, "goroutines are left")
+	require.Eventually(t, func() bool { return running() == "" }, patience, time.Millisecond, "goroutines are left")
 }
 
 // proxy is a TCP proxy that can cut, stall and half-close what goes through it.

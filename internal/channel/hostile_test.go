@@ -318,10 +318,13 @@ func TestHostileGreetings(t *testing.T) {
 			CommitBytes: huge, FrameBytes: huge, PreloadBytes: huge, FetchPages: huge, PingMillis: huge,
 		}
 	}, func(r *protocol.RawRequest) [][]byte {
-		if r.Op == protocol.OpCommit {
+		switch r.Op {
+		case protocol.OpOpen:
+			return [][]byte{openAnswer(r)}
+		case protocol.OpCommit:
 			return [][]byte{answer(r.ID, protocol.CommitResult{Seq: 8})}
 		}
-		return [][]byte{openAnswer(r)}
+		return [][]byte{answer(r.ID, protocol.Empty{})}
 	})
 	ch, _ := dial(t, addr)
 	_, err := commitPages(t.Context(), open(t, ch, "a"), 8, 1000, 1)

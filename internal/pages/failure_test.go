@@ -160,7 +160,7 @@ func TestNoGoroutineStays(t *testing.T) {
 	db := open(t, dial(t, serve(t, protocol.Limits{})), "a", protocol.Open{}, pages.Config{}, g)
 	db.commit(pageSize, map[uint32][]byte{0: filled(1)})
 	require.NoError(t, db.f.Flush(context.Background()))
-	require.Eventually(t, func() bool { return flushers() == 0 }, 5*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return flushers() == 0 }, patience, time.Millisecond)
 
 	g.onCommit = func(ctx context.Context, _ *protocol.Commit, _ int) error {
 		entered <- struct{}{}
@@ -174,7 +174,7 @@ func TestNoGoroutineStays(t *testing.T) {
 	defer cancel()
 	require.ErrorIs(t, db.f.Close(ctx, nil), context.DeadlineExceeded)
 	require.Equal(t, []uint64{2}, db.failed)
-	require.Eventually(t, func() bool { return flushers() == 0 }, 5*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return flushers() == 0 }, patience, time.Millisecond)
 	require.NoError(t, db.f.Close(context.Background(), nil), "closing twice")
 	require.ErrorIs(t, db.f.Fetch(context.Background(), 0, 0), pages.ErrClosed)
 	require.ErrorIs(t, db.f.Reload(context.Background()), pages.ErrClosed)

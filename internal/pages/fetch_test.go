@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -214,7 +213,7 @@ func TestFetchEndsWithItsContext(t *testing.T) {
 // A hot journal that another implementation left behind is read, and dropped with the batch that replaces it.
 func TestAuxiliaryFilesAreReadAndDropped(t *testing.T) {
 	c := dial(t, serve(t, protocol.Limits{}))
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	a, _, err := c.Open(ctx, "a", protocol.Open{}, nil)
 	require.NoError(t, err)

@@ -22,6 +22,9 @@ import (
 
 const pageSize = protocol.PageSize
 
+// patience bounds every wait of a test; none takes as long when it passes.
+const patience = time.Minute
+
 // serve runs a server on a memory store and returns its URL.
 func serve(t testing.TB, limits protocol.Limits) string {
 	t.Helper()
@@ -173,7 +176,7 @@ func (db *database) Failed(token uint64, err error) {
 // await waits for events until cond holds.
 func (db *database) await(cond func() bool) {
 	db.t.Helper()
-	deadline := time.After(20 * time.Second)
+	deadline := time.After(patience)
 	for {
 		db.mu.Lock()
 		ok := cond()

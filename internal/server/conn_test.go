@@ -269,7 +269,7 @@ func TestPanicsAreCaught(t *testing.T) {
 }
 
 func TestPingTimeout(t *testing.T) {
-	srv, url := serve(t, server.Config{PingInterval: 20 * time.Millisecond, PingTimeout: 60 * time.Millisecond})
+	srv, url := serve(t, server.Config{PingInterval: 100 * time.Millisecond, PingTimeout: 3 * time.Second})
 	alive := dial(t, url) // answers its pings
 	silent := dialRaw(t, url)
 	for {
@@ -285,7 +285,7 @@ func TestPingTimeout(t *testing.T) {
 
 // Answers that nobody reads fill the buffers, then the connection is closed and its holds end.
 func TestSlowReader(t *testing.T) {
-	srv, url := serve(t, server.Config{PingInterval: time.Minute, PingTimeout: 200 * time.Millisecond})
+	srv, url := serve(t, server.Config{PingInterval: time.Minute, PingTimeout: time.Second})
 	w := dial(t, url)
 	gen := w.open("x", protocol.ModeFail).Generation
 	var all []uint32

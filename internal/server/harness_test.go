@@ -20,7 +20,7 @@ import (
 )
 
 // patience bounds every wait of a test for something that must come.
-const patience = 10 * time.Second
+const patience = time.Minute
 
 // eachStore runs a test on every embedded backend.
 func eachStore(t *testing.T, f func(t *testing.T, st store.Store)) {

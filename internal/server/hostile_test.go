@@ -244,7 +244,7 @@ func TestHostileClientNeverReads(t *testing.T) {
 // Stages that no commit follows.
 func TestHostileUnfinishedStages(t *testing.T) {
 	srv, url := serve(t, server.Config{
-		HeldBytes: 32 << 20, PingInterval: 500 * time.Millisecond, PingTimeout: 500 * time.Millisecond,
+		HeldBytes: 32 << 20, PingInterval: 2 * time.Second, PingTimeout: 2 * time.Second,
 		Limits: protocol.Limits{FrameBytes: 4 << 20},
 	})
 	answered := bystander(t, url)

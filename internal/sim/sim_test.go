@@ -24,9 +24,9 @@ var (
 // run runs one seed in a bubble of its own.
 func run(t *testing.T, seed uint64, text bool) (sum, events uint64, lines []string, err error) {
 	t.Helper()
-	stuck := time.AfterFunc(20*time.Second, func() {
+	stuck := time.AfterFunc(sim.Watchdog, func() {
 		debug.SetTraceback("all")
-		panic(fmt.Sprintf("seed %d runs for a minute", seed))
+		panic(fmt.Sprintf("seed %d has run for %v", seed, sim.Watchdog))
 	})
 	defer stuck.Stop()
 	synctest.Test(t, func(t *testing.T) {

@@ -17,6 +17,9 @@ var sweepWork = []string{"write", "pipeline", "large", "huge", "shrink", "schema
 // outage is how long a fault "from then on" lasts, in the world's time: longer than a request may take.
 const outage = 45 * time.Second
 
+// Watchdog is how much real time a world may take, which is a second at most on an idle machine.
+const Watchdog = 3 * time.Minute
+
 // sweepConfig is a world of one client and one server without any fault of its own.
 func sweepConfig(work string) Config {
 	return Config{
@@ -164,9 +167,9 @@ func TestSweep(t *testing.T) {
 
 // sweepOnce runs one world in a bubble of its own.
 func sweepOnce(t *testing.T, work string, prepare func(*World)) (err error) {
-	stuck := time.AfterFunc(30*time.Second, func() {
+	stuck := time.AfterFunc(Watchdog, func() {
 		debug.SetTraceback("all")
-		panic(fmt.Sprintf("a world of %s runs for half a minute", work))
+		panic(fmt.Sprintf("a world of %s has run for %v", work, Watchdog))
 	})
 	defer stuck.Stop()
 	synctest.Test(t, func(*testing.T) {

@@ -43,7 +43,7 @@ func newFixtureOn(t testing.TB, st store.Store, limits ...func(*protocol.Limits)
 	require.NoError(t, err)
 	hs := httptest.NewServer(srv)
 	f := &fixture{t: t, store: cfg.Store, srv: srv}
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	f.ch, err = channel.Dial(ctx, channel.Config{URL: strings.Replace(hs.URL, "http", "ws", 1)})
 	require.NoError(t, err)

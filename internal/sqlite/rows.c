@@ -88,6 +88,8 @@ static int pack_text(pw_packer *packer, const uint8_t *s, size_t n, double *unit
   const uint8_t *end = s + n;
   size_t before = rows->n_text;
 
+  *units = 0;
+  if (n == 0) return SQLITE_OK; /* text may have no memory yet */
   if (!ascii && !rows->wide) rc = widen(packer);
   if (rc != SQLITE_OK) return rc;
   if (!rows->wide) {

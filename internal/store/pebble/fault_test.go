@@ -101,7 +101,7 @@ func points(n, few int) []int {
 const faultCommits = 48
 
 // patience bounds what is tried again and again; nothing takes that long unless it hangs.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // workload opens a store on fs, and applies commits until all are applied and the fault has fired, or the store has
 // stopped. It returns which commit was acknowledged last and which was sent last.

@@ -45,3 +45,18 @@ func TestMeta(t *testing.T) {
 		require.Error(t, err)
 	}
 }
+
+// FuzzLayout holds of metadata and keys of chunks that they are refused, or are encoded to the same bytes again (I9).
+func FuzzLayout(f *testing.F) {
+	f.Add(protocol.EncodeMeta(1 << 40))
+	f.Add(protocol.ChunkKey(protocol.FileMain, 1<<31))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if size, err := protocol.DecodeMeta(b); err == nil {
+			require.LessOrEqual(t, size, uint64(protocol.MaxFileBytes))
+			require.Equal(t, b, protocol.EncodeMeta(size))
+		}
+		if tag, index, ok := protocol.ParseChunkKey(b); ok {
+			require.Equal(t, b, protocol.ChunkKey(tag, index))
+		}
+	})
+}

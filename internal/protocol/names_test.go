@@ -68,3 +68,23 @@ func TestValidateNames(t *testing.T) {
 		requireCode(t, protocol.CodeBadRequest, protocol.ValidateNamespace(ns))
 	}
 }
+
+// FuzzParseSubprotocols holds that what a handshake offers is refused with a code, or names this version and a token that
+// the header says.
+func FuzzParseSubprotocols(f *testing.F) {
+	f.Add(protocol.Subprotocol()+", "+protocol.TokenSubprotocol("secret"), "")
+	f.Add("pagewire.v99,pagewire.v1", "other")
+	f.Fuzz(func(t *testing.T, a, b string) {
+		version, token, err := protocol.ParseSubprotocols([]string{a, b})
+		if err != nil {
+			var e *protocol.Error
+			require.ErrorAs(t, err, &e)
+			return
+		}
+		require.Equal(t, protocol.Version, version)
+		require.Contains(t, a+","+b, protocol.Subprotocol())
+		if token != "" {
+			require.Contains(t, a+","+b, protocol.TokenSubprotocolPrefix)
+		}
+	})
+}

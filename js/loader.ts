@@ -1,73 +1,102 @@
-// Finds the two native files: the bridge (pagewire.node) and the Go library it loads. They come with
-// the platform's package, or from a build of this repository.
+// Finds the native files, the bridge (pagewire.node) and the Go library that it loads: in the directory that
+// PAGEWIRE_NATIVE_DIR names, and then nowhere else, or in the platform's package, or in a build of this repository.
 
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { PagewireError } from "./errors.js";
+import {
+  absent,
+  explain,
+  type LoadFailure,
+  loadError,
+  mismatched,
+  missingFile,
+  target,
+  unsupported,
+} from "./causes.js";
 
-const library: Partial<Record<NodeJS.Platform, string>> = {
-  darwin: "libpagewire.dylib",
-  win32: "libpagewire.dll",
-};
+const { version } = require("../package.json") as { version: string };
 
-/** Where the native files are; `command` is the `pagewire` program, which not every package has. */
+/** The native files; `command` is the `pagewire` program. */
 export interface NativeFiles {
   bridge: string;
   library: string;
   command: string;
 }
 
-// musl's loader cannot take a Go library into a running process (golang/go#54805).
-function isMusl(): boolean {
-  if (process.platform !== "linux") return false;
-  const report = process.report.getReport() as { header?: { glibcVersionRuntime?: string } };
-  return report.header?.glibcVersionRuntime === undefined;
-}
+// One literal require a package: bundlers and file tracers follow these, and nothing that is put together at run time.
+const packages: Record<string, () => NativeFiles & { version: string }> = {
+  "linux-x64-gnu": () => require("@pagewire/linux-x64-gnu"),
+  "linux-arm64-gnu": () => require("@pagewire/linux-arm64-gnu"),
+  "darwin-x64": () => require("@pagewire/darwin-x64"),
+  "darwin-arm64": () => require("@pagewire/darwin-arm64"),
+  "win32-x64": () => require("@pagewire/win32-x64"),
+};
 
-// The directory of the platform's package, or undefined if it is not installed.
-function platformPackage(): string | undefined {
-  const name = `@pagewire/${process.platform}-${process.arch}`;
+function installed(name: string): boolean {
   try {
-    return join(require.resolve(`${name}/package.json`), "..");
+    return packages[name]?.() !== undefined;
   } catch {
-    return undefined;
+    return false;
   }
 }
 
-/** Finds the native files. Throws a PagewireError "library_not_found" that says where it looked. */
-export function findNative(): NativeFiles {
-  if (isMusl()) {
-    throw new PagewireError(
-      "library_not_found",
-      "Pagewire cannot run on musl (Alpine Linux): it cannot load a Go library into Node. Use an image " +
-        "with glibc, such as node:22-slim or node:22-bookworm.",
-    );
+// The platform's package. Throws a LoadFailure if it is not installed or does not fit.
+function packaged(): NativeFiles {
+  const names = Object.keys(packages);
+  if (!names.includes(target())) throw unsupported(names);
+  try {
+    const found = packages[target()]!();
+    if (found.version === version) return found;
+    throw mismatched(found.version, version);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "MODULE_NOT_FOUND") throw error;
+    throw absent(names.filter(installed), error);
   }
-  const exe = process.platform === "win32" ? ".exe" : "";
-  const lib = library[process.platform] ?? "libpagewire.so";
+}
+
+const library: Partial<Record<NodeJS.Platform, string>> = { darwin: "libpagewire.dylib", win32: "libpagewire.dll" };
+
+// The files in a directory; those of a build are in two.
+function inside(dir: string, bridges = dir): NativeFiles {
+  return {
+    bridge: join(bridges, "pagewire.node"),
+    library: join(dir, library[process.platform] ?? "libpagewire.so"),
+    command: join(dir, process.platform === "win32" ? "pagewire.exe" : "pagewire"),
+  };
+}
+
+// Where to look, in order. A build is a place to look only where there is one.
+function places(): (() => NativeFiles)[] {
+  const override = process.env.PAGEWIRE_NATIVE_DIR;
+  if (override) return [() => inside(override)];
   const root = join(__dirname, "..");
-  const packaged = platformPackage();
-  const places: NativeFiles[] = [];
-  if (packaged !== undefined) {
-    places.push({
-      bridge: join(packaged, "pagewire.node"),
-      library: join(packaged, lib),
-      command: join(packaged, `pagewire${exe}`),
-    });
+  const built = inside(join(root, "out"), join(root, "build", "Release"));
+  return existsSync(built.bridge) || existsSync(built.command) ? [packaged, () => built] : [packaged];
+}
+
+/**
+ * Has `use` try the native files of each place until one returns. Throws a PagewireError "library_not_loaded" whose
+ * message says what was tried, why it failed and what to do; its cause is an AggregateError of all failures.
+ */
+export function withNative<T>(use: (files: NativeFiles) => T): T {
+  const failures: LoadFailure[] = [];
+  for (const place of places()) {
+    let paths: string[] = [];
+    try {
+      const files = place();
+      paths = [files.bridge, files.library];
+      return use(files);
+    } catch (error) {
+      failures.push(explain(error, ...paths));
+    }
   }
-  places.push({
-    bridge: join(root, "build", "Release", "pagewire.node"),
-    library: join(root, "out", lib),
-    command: join(root, "out", `pagewire${exe}`),
+  throw loadError(failures);
+}
+
+/** Where the `pagewire` program is. Throws as withNative() does. */
+export function findCommand(): string {
+  return withNative(({ command }) => {
+    if (existsSync(command)) return command;
+    throw missingFile(command);
   });
-  for (const files of places) {
-    if (existsSync(files.bridge) && existsSync(files.library)) return files;
-  }
-  const looked = places.flatMap((files) => [files.bridge, files.library]).join(", ");
-  throw new PagewireError(
-    "library_not_found",
-    `Pagewire's native files for ${process.platform}-${process.arch} were not found (looked for ${looked}). ` +
-      `Install the package @pagewire/${process.platform}-${process.arch}, which comes with pagewire unless ` +
-      "optional dependencies are left out, or build them with: npm run build",
-  );
 }

@@ -1,7 +1,7 @@
 // The bridge as TypeScript sees it (napi/), loaded once in each environment, and the jobs in flight.
 
-import { badParameter, bridgeError } from "./errors.js";
-import { findNative } from "./loader.js";
+import { badParameter } from "./errors.js";
+import { withNative } from "./loader.js";
 
 declare const brand: unique symbol;
 /** A database or statement handle of the bridge. */
@@ -107,14 +107,10 @@ export function listen(listener: (json: string) => void): void {
 
 /** The bridge, loaded on first use. Throws a PagewireError if it or the library cannot be. */
 export function native(): Bridge {
-  if (loaded !== undefined) return loaded;
-  const files = findNative();
-  try {
+  loaded ??= withNative((files) => {
     const bridge = require(files.bridge) as Bridge;
     bridge.load(files.library, scratch, dispatch, badParameter);
-    loaded = bridge;
     return bridge;
-  } catch (error) {
-    throw bridgeError(error);
-  }
+  });
+  return loaded;
 }

@@ -3,7 +3,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync } from "node:fs";
 import { PagewireError } from "./errors.js";
-import { findNative } from "./loader.js";
+import { findCommand } from "./loader.js";
 
 export interface ServerOptions {
   /** Where the data is. Without it, a temporary directory that the server removes when it ends. */
@@ -50,7 +50,7 @@ class Output {
 
 /** Starts a server on 127.0.0.1. Rejects with "server_failed", whose message holds what the server wrote. */
 export async function startServer(options: ServerOptions = {}): Promise<RunningServer> {
-  const command = options.command ?? findNative().command;
+  const command = options.command ?? findCommand();
   if (!existsSync(command)) {
     throw new PagewireError("server_failed", `the program ${command} is missing; build it with: npm run build`);
   }

@@ -13,15 +13,9 @@ import {
   target,
   unsupported,
 } from "./causes.js";
+import { inside, type NativeFiles } from "./files.js";
 
 const { version } = require("../package.json") as { version: string };
-
-/** The native files; `command` is the `pagewire` program. */
-export interface NativeFiles {
-  bridge: string;
-  library: string;
-  command: string;
-}
 
 // One literal require a package: bundlers and file tracers follow these, and nothing that is put together at run time.
 const packages: Record<string, () => NativeFiles & { version: string }> = {
@@ -52,17 +46,6 @@ function packaged(): NativeFiles {
     if ((error as NodeJS.ErrnoException).code !== "MODULE_NOT_FOUND") throw error;
     throw absent(names.filter(installed), error);
   }
-}
-
-const library: Partial<Record<NodeJS.Platform, string>> = { darwin: "libpagewire.dylib", win32: "libpagewire.dll" };
-
-// The files in a directory; those of a build are in two.
-function inside(dir: string, bridges = dir): NativeFiles {
-  return {
-    bridge: join(bridges, "pagewire.node"),
-    library: join(dir, library[process.platform] ?? "libpagewire.so"),
-    command: join(dir, process.platform === "win32" ? "pagewire.exe" : "pagewire"),
-  };
 }
 
 // Where to look, in order. A build is a place to look only where there is one.

@@ -140,6 +140,7 @@ int pw_db_start(pw_db *db, uint64_t cache_bytes, pw_error *error) {
 void pw_db_stop(pw_db *db) {
   pw_queue_stop(db);
   pw_stmt_finalize_all(db);
+  pw_inline_close(db);
   sqlite3_close_v2(db->conn);
   pw_commit_discard(db);
   pw_registry_remove(db);

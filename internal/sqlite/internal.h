@@ -10,7 +10,8 @@
 **   rows.c      packing of result rows
 **   op.c        operations: making one, its parameters, result and error
 **   run.c       what an operation runs
-**   queue.c     the order of operations of one database, inline and sync runs
+**   inline.c    runs on the thread that asks
+**   queue.c     the order of operations of one database, and sync runs
 **   workers.c   the threads that run what is queued
 **   db.c        open and close
 **
@@ -97,12 +98,14 @@ struct pw_db {
   uint64_t staged_max;           /* bytes */
   int refused;                   /* the commit was: what is synced next is its rollback */
   pw_stmt *stmts;                /* all that belong to this database */
-  int inline_mode;               /* a miss interrupts instead of fetching */
+  int inline_mode;               /* a miss ends the run instead of fetching */
   int missed;                    /* ... and has done so */
   int unread;                    /* a page could not be fetched during the operation */
   int interrupted;               /* the progress handler has ended the run */
   int stepping;                  /* inside sqlite3_step: the guard wants to know */
   int trusted;                   /* our own SQL: the guard lets it pass */
+  int has_virtual;               /* the transaction may have written to a virtual table */
+  sqlite3_stmt *savepoint[3];    /* inline.c: what undoes a write, prepared when needed */
   int compiled;                  /* a statement was: the schema may have been loaded */
   int suspect;                   /* the schema may lack statistics: load it again */
   int invalidate;                /* make SQLite drop its cache at the next lock */
@@ -125,6 +128,7 @@ struct pw_stmt {
   pw_stmt *next_garbage;
   sqlite3_stmt *st;
   int readonly;                  /* may run inline */
+  int writes;                    /* PW_KNOWN ..., 0 if not found out yet; see inline.c */
   int has_nul;                   /* the text cannot be prepared */
   int cursor;                    /* 1: a PW_STEP has begun, -1: a reload ended it */
   uint32_t shape;                /* version of the column names, from 1 */
@@ -217,7 +221,17 @@ void pw_error_clear(pw_error *error);
 
 /* run.c */
 void pw_op_run(pw_op *op);
-int pw_op_may_inline(pw_op *op);
+void pw_note_suspect_schema(pw_db *db);
+
+/* inline.c */
+#define PW_INLINE_READ  1 /* inline_mode: a miss ends the run with SQLITE_INTERRUPT */
+#define PW_INLINE_WRITE 2 /* ... with SQLITE_BUSY */
+#define PW_KNOWN        1 /* what a statement writes: nothing that follows, or */
+#define PW_LONG         2 /* ... possibly much */
+#define PW_VIRTUAL      4 /* ... to virtual tables */
+int pw_inline_run(pw_op *op);
+void pw_inline_note_write(pw_db *db, pw_stmt *stmt);
+void pw_inline_close(pw_db *db);
 
 /* queue.c */
 int pw_op_try(pw_op *op);

@@ -205,10 +205,10 @@ void pw_queue_open_gate(pw_db *db, uint64_t failed_from) {
   finish_list(list);
 }
 
-/* Runs a read on this thread if nothing stands in the way. */
+/* Runs op on this thread if nothing stands in the way. */
 int pw_op_try(pw_op *op) {
   pw_db *db = op->db;
-  int interrupted, result = PW_DEFER;
+  int ran;
 
   if (op->failed) {
     pw_job_of(op)->state = OP_FINISHED;
@@ -224,30 +224,13 @@ int pw_op_try(pw_op *op) {
   begin(db, op);
   pthread_mutex_unlock(&db->mu);
 
-  db->inline_mode = 1;
-  db->missed = 0;
-  db->until_ns = pw_now_ns() + PW_INLINE_BUDGET_NS;
-  if ((!op->need_epoch || !sqlite3_get_autocommit(db->conn)) && pw_op_may_inline(op)) {
-    pw_op_run(op);
-    interrupted = op->failed && (op->error.sqlite & 0xFF) == SQLITE_INTERRUPT;
-    if (db->missed || interrupted) {
-      db->metrics.inline_reruns++;
-      pw_op_clear_result(op);
-    } else {
-      db->metrics.inline_hits++;
-      op->ran_inline = 1;
-      result = PW_DONE;
-    }
-  }
-  db->until_ns = 0;
-  db->inline_mode = 0;
-
+  ran = pw_inline_run(op);
   pthread_mutex_lock(&db->mu);
   end(db);
-  pw_job_of(op)->state = result == PW_DONE ? OP_FINISHED : OP_NEW;
+  pw_job_of(op)->state = ran ? OP_FINISHED : OP_NEW;
   pw_queue_schedule(db);
   pthread_mutex_unlock(&db->mu);
-  return result;
+  return ran ? PW_DONE : PW_DEFER;
 }
 
 /* Waits for a change of db; 0 if the operation's time was over before. The

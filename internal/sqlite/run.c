@@ -60,6 +60,7 @@ static void fail_prepare(pw_op *op, const pw_stmt *stmt, int rc) {
 static int prepare(pw_op *op, pw_item *item) {
   int rc = pw_stmt_prepare(item->stmt);
   if (rc != SQLITE_OK) fail_prepare(op, item->stmt, rc);
+  else if (op->need_epoch && !op->db->inline_mode) pw_inline_note_write(op->db, item->stmt);
   return rc;
 }
 
@@ -152,6 +153,7 @@ static void run_script(pw_op *op) {
     fail_prepare(op, script, SQLITE_MISUSE);
     return;
   }
+  if (op->need_epoch) pw_inline_note_write(db, 0);
   while (*at && !op->failed) {
     sqlite3_stmt *st = 0;
     int rc, end;
@@ -328,7 +330,7 @@ static void measure(pw_op *op, int64_t began) {
 ** ANALYZE, and then plans without them. After a read that failed while it may
 ** have been loading them, it shall load the schema again. It loads one while it
 ** compiles, and asks no authorizer about that. */
-static void note_suspect_schema(pw_db *db) {
+void pw_note_suspect_schema(pw_db *db) {
   int cut = db->missed || db->interrupted || db->io_error.sqlite;
   if (db->compiled && cut) db->suspect = 1;
   db->compiled = 0;
@@ -344,20 +346,6 @@ static void reset_suspect_schema(pw_db *db) {
   db->trusted++;
   sqlite3_exec(db->conn, "PRAGMA writable_schema=RESET", 0, 0, 0);
   db->trusted--;
-}
-
-/* Is it a statement that may run on the calling thread? It is prepared for
-** that, with the same rule for misses as its run: inline_mode is set. */
-int pw_op_may_inline(pw_op *op) {
-  pw_stmt *stmt = op->items[0].stmt;
-  int rc;
-  op->db->denied[0] = 0;
-  op->db->compiled = op->db->interrupted = 0;
-  rc = pw_stmt_prepare(stmt);
-  note_suspect_schema(op->db); /* before its run, whose misses say nothing about the schema */
-  if (op->db->missed || op->db->suspect) return 0;
-  if (rc != SQLITE_OK) return 1; /* to say what is wrong */
-  return stmt->readonly && !stmt->cursor;
 }
 
 /* Runs the operation on this thread, which owns the database. */
@@ -387,7 +375,10 @@ void pw_op_run(pw_op *op) {
   op->autocommit = sqlite3_get_autocommit(db->conn);
   op->epoch = db->epoch;
   db->until_ns = 0;
-  if (op->autocommit) pw_commit_discard(db);
-  note_suspect_schema(db);
+  if (op->autocommit) {
+    pw_commit_discard(db);
+    db->has_virtual = 0;
+  }
+  pw_note_suspect_schema(db);
   if (!db->missed) measure(op, began);
 }

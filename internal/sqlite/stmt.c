@@ -116,6 +116,7 @@ int pw_stmt_prepare(pw_stmt *stmt) {
   }
   stmt->readonly = sqlite3_stmt_readonly(stmt->st) && sqlite3_column_count(stmt->st) > 0;
   stmt->shape++;
+  stmt->writes = 0;
   stmt->reprepares = 0;
   stmt->next = db->stmts;
   stmt->link = &db->stmts;
@@ -214,6 +215,7 @@ void pw_stmt_note_reprepare(pw_stmt *stmt) {
 
   if (reprepares == stmt->reprepares) return;
   stmt->reprepares = reprepares;
+  stmt->writes = 0;
   stmt->shape++;
   stmt->db->compiled = 1;
 }

@@ -105,7 +105,7 @@ static int read_page(pw_file *file, uint32_t index, uint32_t offset, void *out, 
   }
   if (db->inline_mode) {
     db->missed = 1;
-    return SQLITE_INTERRUPT;
+    return db->inline_mode == PW_INLINE_WRITE ? SQLITE_BUSY : SQLITE_INTERRUPT;
   }
   if (whole) db->metrics.vfs_misses++;
   db->unread = 1;

@@ -51,9 +51,12 @@ async function pagewire({ dir, latencyMs, args = [] }) {
   };
 }
 
-/** The engine of rivetkit, with its file-system store (RocksDB) and its defaults, without telemetry. */
-async function rivetkit({ dir, latencyMs }) {
-  const bin = createRequire(import.meta.url)("@rivetkit/engine-cli").getEnginePath();
+/**
+ * The engine of rivetkit, with its file-system store (RocksDB) and its defaults, without telemetry. Its program is the one
+ * that a module at `resolver` would import.
+ */
+export async function rivetkit({ dir, latencyMs = 0, resolver = import.meta.url, engineEnv = {} }) {
+  const bin = createRequire(resolver)("@rivetkit/engine-cli").getEnginePath();
   const ports = { guard: await freePort(), peer: await freePort(), metrics: await freePort() };
   const token = "dev";
   mkdirSync(dir, { recursive: true });
@@ -69,7 +72,7 @@ async function rivetkit({ dir, latencyMs }) {
   };
   // The keeper ends the engine when this process is gone, even if it was killed.
   const keeper = fork(here("keeper.mjs"), [bin, "start"], {
-    env: { ...process.env, ...env },
+    env: { ...process.env, ...env, ...engineEnv },
     stdio: ["ignore", "pipe", "pipe", "ipc"],
   });
   const log = createWriteStream(join(dir, "engine.log"));

@@ -30,8 +30,7 @@ const engineEnv = {
   // It takes on less work the busier the machine is, and calls that it leaves waiting fail after this time: this many
   // thousandths of a processor are more than any machine has, so it takes on all.
   RIVET__RUNTIME__WORKER_CPU_MAX: "1000000",
-  RIVET__GUARD__ROUTE_PEGBOARD_RESOLVE_QUERY_TIMEOUT_MS: "2000",
-  RIVET__GUARD__ACTOR_READY_TIMEOUT_MS: "5000",
+  RIVET__GUARD__ROUTE_PEGBOARD_RESOLVE_QUERY_TIMEOUT_MS: "5000",
 };
 
 async function freePort() {

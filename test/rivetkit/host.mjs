@@ -76,8 +76,9 @@ const notes = actor({
   actions: {
     ...ending,
     id: (c) => c.actorId,
+    // Callers may try a call again that has run, so it does nothing the second time.
     add: async (c, ...texts) => {
-      for (const one of texts) await c.db.execute("INSERT INTO notes (text) VALUES (?)", one);
+      for (const one of texts) await c.db.execute("INSERT INTO notes (text) VALUES (?) ON CONFLICT DO NOTHING", one);
       return count(c.db);
     },
     all: (c) => c.db.execute("SELECT * FROM notes ORDER BY id"),

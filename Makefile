@@ -25,7 +25,7 @@ SECONDS ?= 30
 SEED ?=
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup build test test-go test-js test-rivetkit test-nodes lint fmt demo bench bench-quick bench-setup soak soak-memory sim chaos sweeps fuzz sanitize env clean
+.PHONY: help setup build test test-go test-js test-rivetkit test-chat test-nodes lint fmt demo chat bench bench-quick bench-setup soak soak-memory sim chaos sweeps fuzz sanitize env clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' Makefile
@@ -52,7 +52,7 @@ $(JS): $(JS_FILES) | $(SETUP)
 	npm run --silent build:js
 	@touch $@
 
-test: test-go test-js test-rivetkit ## run every test
+test: test-go test-js test-rivetkit test-chat ## run every test
 
 test-go: $(LIB) ## run the Go tests, and check what the library exports
 	scripts/check-exports $(LIB)
@@ -71,6 +71,18 @@ $(RIVETKIT_SETUP): test/rivetkit/package.json test/rivetkit/package-lock.json
 test-rivetkit: build $(RIVETKIT_SETUP) ## run actors of RivetKit on Pagewire, on two versions of it (fetches 280 MB)
 	@if node=$$(scripts/fetch-node 22+); then $$node --test --test-timeout=120000 test/rivetkit/cases/*.test.mjs; \
 		else echo "test-rivetkit: SKIPPED: RivetKit needs Node.js 22 or newer"; fi
+
+CHAT_SETUP := examples/chat/node_modules/.stamp
+$(CHAT_SETUP): examples/chat/package.json examples/chat/package-lock.json
+	npm install --prefix examples/chat --no-audit --no-fund --loglevel=error
+	@ln -sfn ../../.. examples/chat/node_modules/pagewire
+	@touch $@
+
+chat: build $(CHAT_SETUP) ## a chat of two processes to try in a browser
+	cd examples/chat && node try.js
+
+test-chat: build $(CHAT_SETUP) ## test the chat, in a browser too where Chromium is installed
+	node --test --test-timeout=120000 examples/chat/test/*.test.js
 
 test-nodes: build ## run what depends on Node.js itself on its other versions (Linux x86-64; downloads them)
 	scripts/test-nodes

@@ -126,3 +126,57 @@ test("I1: who lost the lock is told why by every call, sleeps once, and deletes 
   assert.equal(warned[0].code, "lock_lost");
   assert.deepEqual(await second.execute("SELECT * FROM t"), []);
 });
+
+test("a token that is refused from now on stops the actor with that reason", async () => {
+  const first = await startServer({ token: "old" });
+  const provider = pagewire({ url: first.url, token: "old", backoff: { min: 10, max: 50 } });
+  const client = await provider.createClient({ actorId: "a" });
+  const asleep = new Promise((sleep) => provider.hooks.onWake({ db: client, sleep }));
+  await first.stop();
+  const second = await startServer({ token: "new", port: Number(new URL(first.url).port) });
+  try {
+    await asleep;
+    await assert.rejects(client.execute("SELECT 1"), { code: "unauthorized", group: "pagewire" });
+    await client.close();
+    await assert.rejects(provider.createClient({ actorId: "b" }), { code: "unauthorized" });
+  } finally {
+    await provider.close();
+    await second.stop();
+  }
+});
+
+test("the data of a destroyed actor are gone when it is closed, those of others stay", async (t) => {
+  const { provider } = await start(t);
+  for (const actorId of ["ends", "sleeps"]) {
+    const client = await provider.createClient({ actorId });
+    await client.execute("CREATE TABLE t (a)");
+    if (actorId === "ends") provider.hooks.onDestroy({ db: client });
+    await client.close();
+    await client.close();
+    await assert.rejects(client.execute("SELECT 1"), { code: "closed" });
+  }
+  const tables = async (actorId) =>
+    (await provider.createClient({ actorId })).execute("SELECT name FROM sqlite_schema");
+  assert.deepEqual(await tables("ends"), []);
+  assert.deepEqual(await tables("sleeps"), [{ name: "t" }]);
+});
+
+test("a migration of Drizzle that is missing or fails changes nothing", async (t) => {
+  const { provider } = await start(t, {
+    drizzle: (callback) => ({ callback }),
+    migrations: {
+      journal: {
+        entries: [
+          { idx: 0, tag: "first", when: 1 },
+          { idx: 1, tag: "second", when: 2 },
+        ],
+      },
+      migrations: { m0000: "CREATE TABLE t (a)" },
+    },
+  });
+  const client = await provider.createClient({ actorId: "a" });
+  await assert.rejects(provider.onMigrate(client), /migrations has no m0001, which the journal calls "second"/);
+  assert.deepEqual(await client.execute("SELECT name FROM sqlite_schema"), []);
+  assert.deepEqual(await client.callback("SELECT 1, 'x'", [], "get"), { rows: [1, "x"] });
+  assert.deepEqual(await client.callback("SELECT 1 WHERE false", [], "get"), { rows: undefined });
+});

@@ -9,6 +9,7 @@ import { join } from "node:path";
 import test from "node:test";
 import { fileURLToPath } from "node:url";
 import * as imported from "pagewire";
+import * as rivetkit from "pagewire/rivetkit";
 import * as server from "pagewire/server";
 
 const require = createRequire(import.meta.url);
@@ -45,6 +46,7 @@ test("import and require share one implementation", () => {
   const required = require("pagewire");
   assert.equal(required.PagewireError, imported.PagewireError);
   assert.equal(require("pagewire/server").startServer, server.startServer);
+  assert.equal(require("pagewire/rivetkit").pagewire, rivetkit.pagewire);
   const names = (module) =>
     Object.keys(module)
       .filter((name) => !["default", "module.exports"].includes(name))

@@ -44,6 +44,7 @@ const raw = watched(
   pagewire({
     url,
     token,
+    backoff: { min: 10, max: 100 },
     async onMigrate(db) {
       const [{ user_version: done }] = await db.execute("PRAGMA user_version");
       for (const step of steps.slice(done, settings.schema)) await db.execute(step);

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -119,13 +120,13 @@ func TestDialSaysWhyItFailed(t *testing.T) {
 		{"a ping for a welcome", "ws://" + welcome(protocol.Subprotocol(), protocol.Ping{}), "", channel.ErrUnreachable, "unreachable", "no welcome"},
 		{"another namespace", "ws://" + welcome(protocol.Subprotocol(), protocol.Welcome{Version: protocol.Version, Namespace: "dEfault"}), "", channel.ErrUnreachable, "unreachable", `"dEfault", "default" was asked for`},
 		{"absurd limits", "ws://" + welcome(protocol.Subprotocol(), protocol.Welcome{Namespace: protocol.DefaultNamespace, Version: protocol.Version}), "", channel.ErrUnreachable, "unreachable", "frame limit"},
-		{"silence", "ws://" + silent.Addr().String(), "", channel.ErrUnreachable, "unreachable", "deadline"},
+		{"silence", "ws://" + silent.Addr().String(), "", channel.ErrUnreachable, "unreachable", "i/o timeout|deadline"},
 		{"unknown authority", "wss://" + secure.Listener.Addr().String(), "", channel.ErrUnreachable, "unreachable", "certificate"},
 		{"TLS to a plain server", "wss://" + open, "", channel.ErrUnreachable, "unreachable", "tls"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			limit := patience
-			if test.says == "deadline" {
+			if strings.Contains(test.says, "deadline") {
 				limit = 300 * time.Millisecond // it has to run out
 			}
 			_, err := channel.Dial(t.Context(), channel.Config{URL: test.url, Token: token, Namespace: test.namespace, ConnectTimeout: limit})
@@ -134,7 +135,7 @@ func TestDialSaysWhyItFailed(t *testing.T) {
 				require.ErrorIs(t, err, test.is)
 			}
 			require.Equal(t, test.code, channel.Code(err), "%v", err)
-			require.Contains(t, err.Error(), test.says)
+			require.True(t, slices.ContainsFunc(strings.Split(test.says, "|"), func(s string) bool { return strings.Contains(err.Error(), s) }), "%v", err)
 			require.NotContains(t, err.Error(), token)
 		})
 	}

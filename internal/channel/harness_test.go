@@ -23,7 +23,7 @@ import (
 )
 
 // patience bounds every wait of a test; none takes as long when it passes.
-const patience = time.Minute
+const patience = 3 * time.Minute
 
 // watched is a store that tells of the commits it applies and can be made to hold them up.
 type watched struct {
@@ -112,7 +112,7 @@ func dial(t *testing.T, addr string, change ...func(*channel.Config)) (*channel.
 	t.Helper()
 	log := &eventLog{make(chan channel.Event, 10_000)}
 	cfg := channel.Config{
-		URL: "ws://" + addr, BackoffMin: 5 * time.Millisecond, BackoffMax: 100 * time.Millisecond,
+		URL: "ws://" + addr, Timeout: patience, BackoffMin: 5 * time.Millisecond, BackoffMax: 100 * time.Millisecond,
 		OnEvent: func(e channel.Event) { log.c <- e },
 	}
 	for _, f := range change {

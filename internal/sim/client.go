@@ -173,12 +173,14 @@ func (c *Client) Open(actor int, mode protocol.OpenMode) (*Handle, error) {
 	}
 	w := c.w
 	h := &Handle{w: w, r: r, Actor: actor}
-	o := protocol.Open{Mode: mode, Preload: &protocol.Preload{Pages: w.Preload > 1}}
+	o := protocol.Open{Mode: mode, Preload: &protocol.Preload{
+		Pages: w.Preload > 1, Prefixes: []protocol.PreloadPrefix{{Prefix: []byte(kvPrefix), MaxBytes: 20, Partial: true}},
+	}}
 	if mode == protocol.ModeWait {
 		o.WaitMillis = 2000
 	}
 	var lost error
-	before := w.Model.logLength(actor)
+	before, from := w.Model.logLength(actor), w.Now()
 	a, opened, err := r.ch.Open(r.ctx, actorID(actor), o, func(err error) {
 		h.mu.Lock()
 		defer h.mu.Unlock()
@@ -204,6 +206,9 @@ func (c *Client) Open(actor int, mode protocol.OpenMode) (*Handle, error) {
 		return nil, err
 	}
 	h.actor, h.opened = a, before
+	for i, key := range opened.Entries.Keys {
+		w.Model.kvSeen(h, from, string(key), opened.Entries.Values[i])
+	}
 	h.mu.Lock()
 	h.db = db
 	if lost != nil {
@@ -262,7 +267,7 @@ func (h *Handle) Submit(call sqlite.Call, judge func(Reply)) (<-chan Reply, *sql
 		}
 		delay := between(w.Rand("told"+h.r.c.Name, uint64(h.Actor), n), 1, 50*time.Microsecond)
 		time.AfterFunc(delay, func() {
-			awake(&h.r.c.mu, &h.r.c.frozen)
+			w.awake(h.r.c.Name, uint64(h.Actor)<<32|n, &h.r.c.mu, &h.r.c.frozen)
 			w.step("client told", h.r.c)
 			if h.r.ctx.Err() != nil {
 				err, res = errCrashed, nil

@@ -41,6 +41,11 @@ var chaosFaults = map[string]func(w *World, r *rand.Rand){
 	"freeze server": func(w *World, r *rand.Rand) { w.freeze(w.anyServer(r), r) },
 	"crash client":  func(w *World, r *rand.Rand) { w.crash(w.anyClient(r), r) },
 	"crash server":  func(w *World, r *rand.Rand) { w.crash(w.anyServer(r), r) },
+	"drain server": func(w *World, r *rand.Rand) { // a server is replaced as an operator does it
+		s := w.Servers[r.IntN(len(w.Servers))]
+		s.drain(between(r, time.Millisecond, 5*time.Second))
+		w.crash(s, r)
+	},
 }
 
 // chaos lets the faults of the second table strike until stop is closed. It waits for those under way.

@@ -26,6 +26,8 @@ type actorModel struct {
 	version    uint64 // applies
 	read       uint64 // version of state, if known
 	state      *state
+	kv         map[string][]*kvPut // by key, the values that may be stored
+	kvValue    uint64              // put last
 }
 
 // fate is what the caller of a transaction was told.

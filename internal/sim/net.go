@@ -1,9 +1,12 @@
 package sim
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"maps"
 	"net"
+	"slices"
 	"sync"
 	"time"
 )
@@ -70,19 +73,18 @@ func (n *Net) heal() {
 
 // release lets what waited for a link or a frozen process arrive.
 func (n *Net) release() {
-	for _, c := range n.live() {
-		c.in.arrive()
+	for _, c := range n.live() { // one after the other, as everything that passes between processes
+		time.AfterFunc(between(n.w.Rand("release"+c.from, c.id), 1, time.Microsecond), c.in.arrive)
 	}
 }
 
+// live are the connections, in an order that is the same in each run of a seed.
 func (n *Net) live() []*conn {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	out := make([]*conn, 0, len(n.conns))
-	for c := range n.conns {
-		out = append(out, c)
-	}
-	return out
+	return slices.SortedFunc(maps.Keys(n.conns), func(a, b *conn) int {
+		return cmp.Or(cmp.Compare(a.id, b.id), cmp.Compare(a.from, b.from))
+	})
 }
 
 // blocked says whether nothing passes from one process to another.

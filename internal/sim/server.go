@@ -1,11 +1,13 @@
 package sim
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"net"
 	"net/http"
 	"sync"
+	"time"
 
 	"github.com/pagewire/pagewire/internal/protocol"
 	"github.com/pagewire/pagewire/internal/server"
@@ -91,6 +93,20 @@ func (s *Server) Crash() {
 	})
 }
 
+// drain asks the clients to leave, and returns when they have or the time is up.
+func (s *Server) drain(limit time.Duration) {
+	s.mu.Lock()
+	run := s.run
+	s.mu.Unlock()
+	if run == nil {
+		return
+	}
+	s.w.Event("drain", "%s", s.Name)
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	_ = run.srv.Drain(ctx)
+}
+
 // accept hands the server a connection.
 func (s *Server) accept(c *conn) bool {
 	s.mu.Lock()
@@ -140,8 +156,8 @@ func thaw(w *World, name string, mu *sync.Mutex, frozen *chan struct{}) {
 	w.Net.release()
 }
 
-// awake waits while a process is frozen.
-func awake(mu *sync.Mutex, frozen *chan struct{}) {
+// awake waits while a process is frozen, and what n of it waits for comes at a moment of its own afterwards.
+func (w *World) awake(what string, n uint64, mu *sync.Mutex, frozen *chan struct{}) {
 	for {
 		mu.Lock()
 		f := *frozen
@@ -150,6 +166,7 @@ func awake(mu *sync.Mutex, frozen *chan struct{}) {
 			return
 		}
 		<-f
+		w.pause("awake"+what, n, time.Microsecond)
 	}
 }
 

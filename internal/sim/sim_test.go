@@ -83,6 +83,6 @@ func TestReplay(t *testing.T) {
 func TestMain(m *testing.M) {
 	flag.Parse()
 	runtime.GOMAXPROCS(1) // one goroutine at a time: what happens at one moment of virtual time happens in one order
-	debug.SetGCPercent(400)
+	debug.SetGCPercent(800)
 	os.Exit(m.Run())
 }

@@ -61,7 +61,7 @@ func (n *nodeStore) do(op *StoreOp, step string, fn func() error) error {
 	}
 	w.step("server before "+step, n.s)
 	time.Sleep(between(r, 1, 200*time.Microsecond) + f.Delay)
-	awake(&n.s.mu, &n.s.frozen)
+	w.awake(n.s.Name, identity, &n.s.mu, &n.s.frozen)
 	if n.dead.Load() {
 		return store.ErrClosed
 	}
@@ -72,7 +72,7 @@ func (n *nodeStore) do(op *StoreOp, step string, fn func() error) error {
 	err := fn()
 	w.step("server after "+step, n.s)
 	time.Sleep(between(r, 1, 100*time.Microsecond))
-	awake(&n.s.mu, &n.s.frozen)
+	w.awake(n.s.Name, identity, &n.s.mu, &n.s.frozen)
 	if n.dead.Load() {
 		return store.ErrClosed
 	}

@@ -5,6 +5,7 @@ import (
 	"os"
 	"runtime/debug"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -75,10 +76,14 @@ func (w *World) healed() bool {
 
 // count notes how many operations of each kind there are while work is done.
 func count(w *World, counts *[3]uint64) {
+	var mu sync.Mutex
 	seen := func(kind int, n uint64) {
-		if !w.healed() {
-			counts[kind] = max(counts[kind], n)
+		if w.healed() {
+			return
 		}
+		mu.Lock()
+		defer mu.Unlock()
+		counts[kind] = max(counts[kind], n)
 	}
 	w.Hooks.Net = func(n uint64, _ *Segment) NetFault { seen(0, n); return NetFault{} }
 	w.Hooks.Store = func(n uint64, _ *StoreOp) StoreFault { seen(1, n); return StoreFault{} }

@@ -64,6 +64,8 @@ var workloads = map[string]func(d *program){
 		}
 		<-reply
 	},
+	"iterate": func(d *program) { d.iterate() },
+	"kv":      func(d *program) { d.kv() },
 	"integrity": func(d *program) {
 		<-d.submit(sqlite.Call{Statements: []sqlite.Statement{{SQL: "PRAGMA integrity_check"}}}, func(r Reply) {
 			if r.Err == nil && (len(r.Rows) != 1 || r.Rows[0][0] != "ok") {
@@ -202,6 +204,37 @@ func (d *program) read() <-chan Reply {
 			d.w.Model.seen(h, toState(r.Rows), needed, r.Stale)
 		}
 	})
+}
+
+// iterate reads everything, some rows at a time. Now and then it leaves early, or writes between two chunks, after which
+// the rows may be of two states.
+func (d *program) iterate() {
+	h := d.h
+	h.mu.Lock()
+	needed := d.known
+	h.mu.Unlock()
+	c, err := h.db.Cursor(sqlite.Statement{SQL: snapshot}, 1+d.r.IntN(20))
+	if err != nil {
+		return
+	}
+	defer c.Close()
+	var rows [][]any
+	mixed := false
+	for more := true; more && d.r.IntN(30) > 0; {
+		r := <-d.submit(sqlite.Call{Cursor: c}, func(r Reply) {
+			if r.Err != nil {
+				return
+			}
+			if rows = append(rows, r.Rows...); !r.More && !mixed {
+				d.w.Model.seen(h, toState(rows), needed, r.Stale)
+			}
+		})
+		more = r.Err == nil && r.More
+		if more && d.r.IntN(8) == 0 {
+			<-d.write(d.some()...)
+			mixed = true
+		}
+	}
 }
 
 // transaction is one of several calls, with a savepoint that is rolled back.

@@ -43,6 +43,7 @@ type Result struct {
 	LastInsertID int64
 	Inline       bool   // answered without a worker
 	Autocommit   bool   // no transaction is open afterwards
+	More         bool   // of a cursor: it has not ended
 	Epoch        uint32 // rises when a failed commit made the database reload
 }
 
@@ -67,9 +68,7 @@ func (db *DB) operate(kind C.int, sql string, args []any) (*Result, error) {
 	C.pw_db_ref(db.c)
 	db.mu.Unlock()
 	defer C.pw_db_unref(db.c)
-	text := C.CString(sql)
-	defer C.free(unsafe.Pointer(text))
-	stmt := C.pw_stmt_new(db.c, text, C.size_t(len(sql)))
+	stmt := db.statement(sql)
 	if stmt == nil {
 		return nil, errNoMemory
 	}
@@ -126,7 +125,7 @@ func newResult(op *C.pw_op) *Result {
 	item := op.items
 	r := &Result{
 		Changes: int64(item.changes), LastInsertID: int64(item.last_rowid), Inline: op.ran_inline != 0,
-		Autocommit: op.autocommit != 0, Epoch: uint32(op.epoch),
+		Autocommit: op.autocommit != 0, More: op.more != 0, Epoch: uint32(op.epoch),
 	}
 	at := uintptr(0)
 	for at < uintptr(item.n_names) {

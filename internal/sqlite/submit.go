@@ -30,9 +30,44 @@ type Statement struct {
 // Call is an operation to be submitted.
 type Call struct {
 	Script     string      // statements without parameters whose rows are dropped; or
-	Statements []Statement // one statement, or several that make a batch: one transaction
+	Statements []Statement // one statement, or several that make a batch: one transaction; or
+	Cursor     *Cursor     // the next rows of a cursor
 	Epoch      uint32      // not 0: fail with transaction_lost unless it is the database's, and a transaction is open
 	NoInline   bool        // do not try to answer a read on the calling goroutine
+}
+
+// Cursor is a statement that is run some rows at a time, by a Call each, as JavaScript's iterate() does.
+type Cursor struct {
+	stmt  *C.pw_stmt
+	args  []any // to be bound by the first call
+	chunk int   // rows a call at most; 0 means 1,000
+}
+
+// Cursor makes a cursor. Close it, when no call on it is under way.
+func (db *DB) Cursor(st Statement, chunk int) (*Cursor, error) {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	if db.closed {
+		return nil, ErrClosed
+	}
+	stmt := db.statement(st.SQL)
+	if stmt == nil {
+		return nil, errNoMemory
+	}
+	return &Cursor{stmt: stmt, args: st.Args, chunk: chunk}, nil
+}
+
+// Close ends the statement, wherever it stands.
+func (c *Cursor) Close() {
+	C.pw_cursor_reset(c.stmt)
+	C.pw_stmt_free(c.stmt)
+}
+
+// statement makes a statement, which holds a reference to the database; nil if there is no memory.
+func (db *DB) statement(sql string) *C.pw_stmt {
+	text := C.CString(sql)
+	defer C.free(unsafe.Pointer(text))
+	return C.pw_stmt_new(db.c, text, C.size_t(len(sql)))
 }
 
 // Submitted is an operation under way.
@@ -52,6 +87,8 @@ type Submitted struct {
 func (db *DB) Submit(call Call, done func(*Result, error)) (*Submitted, error) {
 	kind, statements := C.int(C.PW_ALL), call.Statements
 	switch {
+	case call.Cursor != nil:
+		kind, statements = C.PW_STEP, []Statement{{Args: call.Cursor.args}}
 	case call.Script != "":
 		kind, statements = C.PW_EXEC, []Statement{{SQL: call.Script}}
 	case len(statements) > 1:
@@ -66,13 +103,23 @@ func (db *DB) Submit(call Call, done func(*Result, error)) (*Submitted, error) {
 	}
 	op := C.pw_op_new(db.c, kind, C.uint32_t(len(statements)))
 	db.mu.Unlock()
+	if op == nil {
+		return nil, errNoMemory
+	}
 	s := &Submitted{op: op, done: done, users: 1}
 	op.need_epoch = C.uint32_t(call.Epoch)
 	for i, st := range statements {
-		text := C.CString(st.SQL)
-		stmt := C.pw_stmt_new(db.c, text, C.size_t(len(st.SQL)))
-		C.free(unsafe.Pointer(text))
-		s.stmts = append(s.stmts, stmt)
+		var stmt *C.pw_stmt
+		if c := call.Cursor; c != nil {
+			stmt, c.args = c.stmt, nil
+			op.max_rows = C.uint32_t(c.chunk)
+		} else {
+			if stmt = db.statement(st.SQL); stmt == nil {
+				s.release()
+				return nil, errNoMemory
+			}
+			s.stmts = append(s.stmts, stmt)
+		}
 		C.pw_op_item(op, C.uint32_t(i), stmt, 0)
 		if err := bind(op, i, st.Args); err != nil {
 			s.release()

@@ -69,7 +69,7 @@ $(RIVETKIT_SETUP): test/rivetkit/package.json test/rivetkit/package-lock.json
 	@touch $@
 
 test-rivetkit: build $(RIVETKIT_SETUP) ## run actors of RivetKit on Pagewire, on two versions of it (fetches 280 MB)
-	@if node=$$(scripts/fetch-node 22+); then $$node --test --test-timeout=120000 test/rivetkit/cases/*.test.mjs; \
+	@if node=$$(scripts/fetch-node 22+); then $$node --test --test-concurrency=3 --test-timeout=120000 test/rivetkit/cases/*.test.mjs; \
 		else echo "test-rivetkit: SKIPPED: RivetKit needs Node.js 22 or newer"; fi
 
 CHAT_SETUP := examples/chat/node_modules/.stamp

@@ -122,8 +122,9 @@ export function suite(rivetkit) {
     const ids = new Set();
     for (let i = 0; i < 10; i++) {
       const notes = world.actor("notes", `cycle ${i}`);
-      assert.equal(await notes.add("only"), 1);
-      ids.add(await notes.id());
+      const [count, id] = await Promise.all([notes.add("only"), notes.id()]);
+      assert.equal(count, 1);
+      ids.add(id);
       await notes.destroyNow();
     }
     assert.equal(ids.size, 10);

@@ -16,7 +16,7 @@ const minutes = number("MINUTES", 10);
 const actors = number("ACTORS", 200);
 const lanes = 8;
 /** Most growth that counts as flat, over the second half of a phase. */
-const bounds = { rss: 48 * 2 ** 20, files: 8, threads: 8 };
+const bounds = { rss: 48 * 2 ** 20, heap: 8 * 2 ** 20, files: 8, threads: 8 };
 /** Threads that a phase may leave behind once the engine's idle workers have ended: those of the Go runtime. */
 const leftThreads = 24;
 
@@ -49,6 +49,7 @@ function judge(what, samples, ...without) {
   for (const who of ["client", "server"]) {
     for (const [name, bound] of Object.entries(bounds)) {
       if (without.includes(`${who} ${name}`)) continue;
+      if (!(name in samples[0][who])) continue;
       const values = samples.slice(samples.length >> 1).map((sample) => sample[who][name]);
       const grown = slope(values) * values.length;
       const first = samples[0][who][name];
@@ -67,7 +68,8 @@ const server = await startServer({ token: "secret-of-this-soak" });
 const channel = await connect({ url: server.url, token: "secret-of-this-soak" });
 const sample = () => {
   globalThis.gc?.();
-  return { client: held(process.pid), server: held(server.pid) };
+  // What V8 keeps for its young objects grows with the load; what is in use does not.
+  return { client: { ...held(process.pid), heap: process.memoryUsage().heapUsed }, server: held(server.pid) };
 };
 
 const samples = [];

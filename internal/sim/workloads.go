@@ -213,11 +213,22 @@ func (d *program) iterate() {
 	h.mu.Lock()
 	needed := d.known
 	h.mu.Unlock()
-	c, err := h.db.Cursor(sqlite.Statement{SQL: snapshot}, 1+d.r.IntN(20))
-	if err != nil {
+	if h.r.ctx.Err() != nil {
 		return
 	}
-	defer c.Close()
+	h.calls.Add(1) // until the cursor's reset is through, which the database's close waits for outside of the virtual time
+	c, err := h.db.Cursor(sqlite.Statement{SQL: snapshot}, 1+d.r.IntN(20))
+	if err != nil {
+		h.calls.Done()
+		return
+	}
+	defer func() {
+		c.Close()
+		behind := sqlite.Call{NoInline: true, Statements: []sqlite.Statement{{SQL: "SELECT 1"}}}
+		if _, err := h.db.Submit(behind, func(*sqlite.Result, error) { h.calls.Done() }); err != nil {
+			h.calls.Done()
+		}
+	}()
 	var rows [][]any
 	mixed := false
 	for more := true; more && d.r.IntN(30) > 0; {

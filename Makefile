@@ -23,9 +23,14 @@ FIRST ?= 1
 TRACE ?=
 SECONDS ?= 30
 SEED ?=
+TARGETS ?=
+TARGET ?=
+TAG ?=
+PREBUILT ?=
+SMOKE ?=
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup build test test-go test-js test-rivetkit test-chat test-nodes lint fmt demo chat bench bench-quick bench-setup soak soak-memory sim chaos sweeps fuzz sanitize env clean
+.PHONY: help setup build test test-go test-js test-rivetkit test-chat test-nodes lint fmt pack target sbom check-tag publish github-release smoke demo chat bench bench-quick bench-setup soak soak-memory sim chaos sweeps fuzz sanitize env clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' Makefile
@@ -94,6 +99,33 @@ fmt: $(SETUP) ## format Go, C, TypeScript and JSON
 	gofmt -w $$(git ls-files -co --exclude-standard '*.go')
 	node_modules/.bin/clang-format -i $$(git ls-files -co --exclude-standard '*.c' '*.h')
 	node_modules/.bin/biome check --write
+
+pack: build ## build and pack the npm packages of TARGETS (all that this machine can) into dist/; PREBUILT=DIR takes their files from there
+	node scripts/pack.mjs $(if $(PREBUILT),--prebuilt $(PREBUILT)) $(TARGETS)
+
+target: $(SETUP) ## build the files of one platform package, TARGET, into out/targets
+	scripts/build-target $(TARGET)
+
+sbom: $(SETUP) ## write what the native files are made of to dist/sbom.cdx.json (CycloneDX)
+	go tool -modfile=scripts/tools.mod cyclonedx-gomod mod -licenses -json -output dist/sbom.cdx.json
+
+check-tag: ## check that TAG is the version of package.json with a v before it
+	@[ "$(TAG)" = "v$$(node -p 'require("./package.json").version')" ] || { echo "the tag $(TAG) is not the version of package.json" >&2; exit 1; }
+
+publish: ## publish what is in dist/ to npm
+	scripts/publish
+
+github-release: check-tag ## make the release TAG on GitHub with the packages, their checksums and the SBOM
+	gh release create $(TAG) --verify-tag --generate-notes dist/*.tgz dist/SHA256SUMS dist/sbom.cdx.json
+
+# The tools of the smoke tests: package managers, Node.js 20 to 26, Bun, Deno, bundlers (1.5 GB).
+SMOKE_SETUP := test/installed/node_modules/.stamp
+$(SMOKE_SETUP): test/installed/package.json test/installed/package-lock.json
+	npm install --prefix test/installed --no-audit --no-fund --loglevel=error
+	@touch $@
+
+smoke: $(SETUP) $(SMOKE_SETUP) ## install what was packed into empty projects, run it there, print the matrix; SMOKE=--quick for a share
+	node test/installed/main.mjs $(SMOKE)
 
 demo: build ## many actors at work, a crash, and proof that nothing acknowledged was lost
 	npm run --silent demo

@@ -1,0 +1,106 @@
+// Installs what `make pack` made into empty projects, as users would, and runs a real program there: node test/installed/main.mjs
+// Prints a table; ends with 1 if anything failed. --only WORD runs the checks whose name holds the word.
+
+import { cpSync, existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+import { bundles } from "./bundles.mjs";
+import { emulated } from "./emulated.mjs";
+import { check, print, run } from "./matrix.mjs";
+import { startRegistry } from "./registry.mjs";
+import { types } from "./types.mjs";
+
+const here = dirname(fileURLToPath(import.meta.url));
+const root = join(here, "../..");
+const work = join(root, "out/smoke");
+const tools = join(here, "node_modules");
+const node = process.execPath;
+const { values } = parseArgs({ options: { only: { type: "string" }, quick: { type: "boolean" } } });
+
+for (const need of [join(root, "dist/packages.json"), tools]) {
+  if (!existsSync(need)) throw new Error(`${need} is missing: make pack && make smoke`);
+}
+const registry = await startRegistry(root);
+
+/** An empty project; `extra` goes into its package.json. */
+function project(name, extra = {}) {
+  const dir = join(work, name);
+  rmSync(dir, { recursive: true, force: true });
+  mkdirSync(dir, { recursive: true });
+  writeFileSync(join(dir, "package.json"), JSON.stringify({ name, version: "1.0.0", private: true, ...extra }));
+  // Caches of their own: a version that was packed again must not be taken from the user's.
+  writeFileSync(
+    join(dir, ".npmrc"),
+    `registry=${registry.url}/\ncache=${join(dir, ".cache")}\nstore-dir=${join(dir, ".store")}\n`,
+  );
+  cpSync(join(here, "program.mjs"), join(dir, "program.mjs"));
+  return dir;
+}
+
+const env = (dir) => ({
+  npm_config_registry: `${registry.url}/`, // what a surrounding npm run has set must not win
+  YARN_NPM_REGISTRY_SERVER: registry.url,
+  YARN_UNSAFE_HTTP_WHITELIST: "127.0.0.1",
+  YARN_ENABLE_TELEMETRY: "0",
+  YARN_ENABLE_GLOBAL_CACHE: "false",
+  YARN_CACHE_FOLDER: join(dir, ".yarn-cache"),
+  YARN_ENABLE_IMMUTABLE_INSTALLS: "false",
+});
+const noScripts = ["--ignore-scripts"];
+const wanted = (what) => values.only === undefined || what.includes(values.only);
+const trying = (area, what, body) => (wanted(`${area} ${what}`) ? check(area, what, body) : undefined);
+
+const npmDir = project("npm");
+await check("install", "npm", async () => {
+  await run("npm", ["install", "--no-audit", "--no-fund", ...noScripts, "pagewire"], { cwd: npmDir, env: env(npmDir) });
+  return run(node, ["program.mjs"], { cwd: npmDir });
+});
+await trying("command", "npx pagewire serve", async () => {
+  await run(
+    "npx",
+    ["--no-install", "pagewire", "serve", "--ephemeral", "--listen", "127.0.0.1:0", "--exit-with-stdin"],
+    { cwd: npmDir, input: "" },
+  );
+  return run("npx", ["--no-install", "pagewire", "version"], { cwd: npmDir });
+});
+
+if (!values.quick) {
+  await trying("install", "pnpm", async () => {
+    const dir = project("pnpm");
+    const pnpm = join(tools, "pnpm/bin/pnpm.cjs");
+    await run(node, [pnpm, "add", ...noScripts, "pagewire"], { cwd: dir, env: env(dir) });
+    return run(node, ["program.mjs"], { cwd: dir });
+  });
+  await trying("install", "yarn 1", async () => {
+    const dir = project("yarn1");
+    await run(node, [join(tools, "yarn/bin/yarn.js"), "add", ...noScripts, "pagewire"], { cwd: dir, env: env(dir) });
+    return run(node, ["program.mjs"], { cwd: dir });
+  });
+  for (const linker of ["node-modules", "pnp"]) {
+    await trying("install", `yarn 4, ${linker}`, async () => {
+      const dir = project(`yarn4-${linker}`);
+      const yarn = join(tools, "@yarnpkg/cli-dist/bin/yarn.js");
+      writeFileSync(join(dir, "yarn.lock"), "");
+      const all = { cwd: dir, env: { ...env(dir), YARN_NODE_LINKER: linker } };
+      await run(node, [yarn, "add", "pagewire"], all);
+      return run(node, [yarn, "node", "program.mjs"], all);
+    });
+  }
+  for (const major of [20, 22, 24, 26]) {
+    await trying("runtime", `Node.js ${major}`, () =>
+      run(join(tools, `node-${major}/bin/node`), ["program.mjs"], { cwd: npmDir }),
+    );
+  }
+  await trying("runtime", "Bun", () => run(join(tools, ".bin/bun"), ["program.mjs"], { cwd: npmDir }));
+  await trying("runtime", "Deno", () =>
+    run(join(tools, ".bin/deno"), ["run", "--allow-all", "program.mjs"], { cwd: npmDir }),
+  );
+}
+await types({ trying, tools, root, npmDir });
+if (!values.quick) {
+  await bundles({ trying, tools, npmDir, work });
+  await emulated({ trying, project, env, work });
+}
+registry.close();
+process.exitCode = print() > 0 ? 1 : 0;

@@ -5,9 +5,11 @@
 */
 #define _GNU_SOURCE
 #include <errno.h>
-#include <sys/resource.h>
 #include <time.h>
+#ifdef __linux__
+#include <sys/resource.h>
 #include <unistd.h>
+#endif
 #include "internal.h"
 
 #define MAX_WORKERS  256

@@ -16,12 +16,15 @@ const root = join(here, "../..");
 const work = join(root, "out/smoke");
 const tools = join(here, "node_modules");
 const node = process.execPath;
-const { values } = parseArgs({ options: { only: { type: "string" }, quick: { type: "boolean" } } });
+const { values } = parseArgs({
+  options: { only: { type: "string" }, quick: { type: "boolean" }, published: { type: "boolean" } },
+});
 
-for (const need of [join(root, "dist/packages.json"), tools]) {
+for (const need of [tools, ...(values.published ? [] : [join(root, "dist/packages.json")])]) {
   if (!existsSync(need)) throw new Error(`${need} is missing: make pack && make smoke`);
 }
-const registry = await startRegistry(root);
+// --published tries what npm has, with the machine's own settings, instead of what is in dist/.
+const registry = values.published ? undefined : await startRegistry(root);
 
 /** An empty project; `extra` goes into its package.json. */
 function project(name, extra = {}) {
@@ -32,17 +35,17 @@ function project(name, extra = {}) {
   // Caches of their own: a version that was packed again must not be taken from the user's.
   writeFileSync(
     join(dir, ".npmrc"),
-    `registry=${registry.url}/\ncache=${join(dir, ".cache")}\nstore-dir=${join(dir, ".store")}\n`,
+    `${registry ? `registry=${registry.url}/\n` : ""}cache=${join(dir, ".cache")}\nstore-dir=${join(dir, ".store")}\n`,
   );
   cpSync(join(here, "program.mjs"), join(dir, "program.mjs"));
   return dir;
 }
 
 const env = (dir) => ({
-  npm_config_registry: `${registry.url}/`, // what a surrounding npm run has set must not win
-  YARN_NPM_REGISTRY_SERVER: registry.url,
+  ...(registry && { npm_config_registry: `${registry.url}/`, YARN_NPM_REGISTRY_SERVER: registry.url }),
   YARN_UNSAFE_HTTP_WHITELIST: "127.0.0.1",
   YARN_ENABLE_TELEMETRY: "0",
+  YARN_NPM_MINIMAL_AGE_GATE: "0", // what was packed just now is to be installed
   YARN_ENABLE_GLOBAL_CACHE: "false",
   YARN_CACHE_FOLDER: join(dir, ".yarn-cache"),
   YARN_ENABLE_IMMUTABLE_INSTALLS: "false",
@@ -102,5 +105,5 @@ if (!values.quick) {
   await bundles({ trying, tools, npmDir, work });
   await emulated({ trying, project, env, work });
 }
-registry.close();
+registry?.close();
 process.exitCode = print() > 0 ? 1 : 0;

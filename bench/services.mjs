@@ -118,6 +118,8 @@ export async function rivetkit({ dir, latencyMs = 0, resolver = import.meta.url,
         RIVET_TOKEN: token,
         RIVET_ENVOY_VERSION: "1",
         RIVET_RUN_SERVICES: "0",
+        // Else a host that finds a busy engine slow to answer starts one of its own, which outlives it.
+        RIVETKIT_ENGINE_SPAWN: "never",
       },
       async stop() {
         await proxy.stop();

@@ -23,6 +23,7 @@ func (f *File) Commit(b Batch) {
 	f.current = b.Size
 	for i, index := range b.Indexes {
 		f.tree.learn(index, b.Pages[i])
+		f.lookups.forget(index)
 	}
 	for _, tag := range b.DropFiles {
 		delete(f.aux, tag)

@@ -11,7 +11,7 @@
 //   - Batches reach storage in the order of their tokens, each whole, and the first that fails takes all later ones with
 //     it (commit.go, merge.go).
 //
-// Readahead follows the B-trees that pass through (tree.go, readahead.go). Wrong guesses cost bandwidth, never
+// Readahead follows the B-trees that pass through (tree.go, readahead.go, lookup.go). Wrong guesses cost bandwidth, never
 // correctness.
 package pages
 
@@ -61,7 +61,7 @@ type Batch struct {
 
 // Defaults of Config.
 const (
-	DefaultMaxReadahead = 256       // pages: 1 MiB a round trip
+	DefaultMaxReadahead = 1000      // pages: a round trip brings as much as a frame holds
 	DefaultExpandDepth  = 4         // levels: deeper trees are beyond 10 GiB
 	DefaultExpandBudget = 128 << 10 // bytes
 	DefaultMaxChildren  = 1 << 18   // child pointers: those to 1 GiB of pages, about 6 MiB of memory
@@ -131,6 +131,7 @@ type File struct {
 	closed     bool
 	tree       tree
 	streams    streams
+	lookups    lookups
 	chains     int // recent misses on overflow pages, 0 to maxChains
 	metrics    Metrics
 }
@@ -177,7 +178,7 @@ func (f *File) adopt(r *protocol.OpenResult) {
 	f.stored, f.current = f.opened, f.opened
 	f.pending.reset()
 	f.tree.reset(f.cfg.MaxChildren)
-	f.streams = streams{}
+	f.streams, f.lookups = streams{}, lookups{}
 	f.metrics.UsedBytes = r.UsedBytes
 	eachPage(&r.Pages, func(index uint32, page []byte) {
 		if offset(index) < f.current {
@@ -227,6 +228,7 @@ func (f *File) usable() error {
 func (f *File) stageMain(index uint32, page []byte, asked bool) {
 	f.sink.Stage(protocol.FileMain, index, page, asked)
 	f.tree.learn(index, page)
+	f.lookups.learn(index, page)
 	if !asked {
 		f.metrics.PagesPrefetched++
 	}

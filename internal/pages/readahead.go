@@ -8,11 +8,12 @@ import (
 )
 
 const (
-	maxStreams = 8  // scans followed at once: a join reads several trees in turn
-	minReach   = 4  // pages that a scan may skip, because the cache had them, and still be one
-	maxTails   = 8  // ends of overflow chains remembered for one stream
-	chainMiss  = 4  // what a miss on an overflow page adds to File.chains
-	maxChains  = 16 // bound of File.chains
+	maxStreams   = 8  // scans followed at once: a join reads several trees in turn
+	streamGrowth = 4  // of a stream's window at each of its misses
+	minReach     = 4  // pages that a scan may skip, because the cache had them, and still be one
+	maxTails     = 8  // ends of overflow chains remembered for one stream
+	chainMiss    = 4  // what a miss on an overflow page adds to File.chains
+	maxChains    = 16 // bound of File.chains
 )
 
 // stream is a scan being followed: a series of misses, each near behind the last page fetched for the one before. In a
@@ -35,31 +36,41 @@ type streams struct {
 	clock uint64
 }
 
-// follow returns the stream that a miss continues, with its window doubled up to limit, or a new one with a window of one
-// page, which takes the place of the stream idle longest.
+// follow returns the stream that a miss continues, with its window grown up to limit, nil if there is none.
 func (s *streams) follow(t *tree, file uint8, index uint32, limit int) *stream {
-	s.clock++
-	keyed := false
-	if file == protocol.FileMain {
-		_, keyed = t.parent[index]
-	}
-	oldest := &s.slots[0]
+	keyed := t.keyed(file, index)
 	for i := range s.slots {
 		st := &s.slots[i]
 		if st.used != 0 && st.file == file && st.keyed == keyed && st.continues(t, index) {
+			s.clock++
 			st.used = s.clock
-			st.window = min(2*st.window, limit)
+			st.window = min(streamGrowth*st.window, limit)
 			return st
 		}
-		if st.used < oldest.used {
-			oldest = st
+	}
+	return nil
+}
+
+// begin returns a new stream with a window of one page, which takes the place of the one idle longest.
+func (s *streams) begin(t *tree, file uint8, index uint32) *stream {
+	s.clock++
+	oldest := &s.slots[0]
+	for i := range s.slots {
+		if s.slots[i].used < oldest.used {
+			oldest = &s.slots[i]
 		}
 	}
-	*oldest = stream{used: s.clock, file: file, keyed: keyed, edge: index, window: 1}
-	if !keyed {
+	*oldest = stream{used: s.clock, file: file, keyed: t.keyed(file, index), edge: index, window: 1}
+	if !oldest.keyed {
 		oldest.dir = 1
 	}
 	return oldest
+}
+
+// keyed says whether the key order of a B-tree tells what is behind a page.
+func (t *tree) keyed(file uint8, index uint32) bool {
+	_, ok := t.parent[index]
+	return ok && file == protocol.FileMain
 }
 
 // continues says whether index is a little behind the edge or where a chain goes on, and settles the direction.
@@ -136,19 +147,21 @@ func (f *File) plan(file uint8, index uint32) (*protocol.Fetch, *stream) {
 		return req, nil
 	}
 	s := f.streams.follow(&f.tree, file, index, f.cfg.MaxReadahead)
-	run, gap, ended := s.ahead(&f.tree, index, s.window-1)
-	size := f.aux[file]
-	if file == protocol.FileMain {
-		size = f.current
-	}
-	for _, p := range run {
-		if offset(p) < size && (file != protocol.FileMain || !f.pending.stale(p)) {
-			req.Pages = append(req.Pages, p)
+	if s == nil && file == protocol.FileMain {
+		if run := f.lookups.ahead(&f.tree, index, f.cfg.MaxReadahead); run != nil {
+			f.addRun(req, run)
+			return req, nil
 		}
 	}
+	if s == nil {
+		s = f.streams.begin(&f.tree, file, index)
+	}
+	run, gap, ended := s.ahead(&f.tree, index, s.window-1)
+	f.addRun(req, run)
 	if file != protocol.FileMain {
 		return req, s
 	}
+	size := f.current
 	switch room := s.window - 1 - len(run); {
 	case ended && room > 0 && offset(gap) < size && !f.pending.stale(gap):
 		// The scan goes on below an interior page that is not known: ask for it and for what fits of its children.
@@ -169,6 +182,19 @@ func (f *File) plan(file uint8, index uint32) (*protocol.Fetch, *stream) {
 		req.Expand = f.expansion(uint64(s.window) * protocol.PageSize)
 	}
 	return req, s
+}
+
+// addRun adds the pages of a run that storage holds in their newest version.
+func (f *File) addRun(req *protocol.Fetch, run []uint32) {
+	size := f.aux[req.File]
+	if req.File == protocol.FileMain {
+		size = f.current
+	}
+	for _, p := range run {
+		if offset(p) < size && (req.File != protocol.FileMain || !f.pending.stale(p)) {
+			req.Pages = append(req.Pages, p)
+		}
+	}
 }
 
 // subtreeUnknown says whether what a page points to is worth asking for together with it: it may be an interior page

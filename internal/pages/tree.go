@@ -11,7 +11,7 @@ const maxLevels = 20
 
 // tree remembers what the interior B-tree pages that passed through point to: enough to tell which page follows another
 // in key order. It is bounded by the number of child pointers; beyond that the interior pages used least recently are
-// forgotten. A pointer costs about 22 bytes. What it says may be out of date and is a guess only. Pages go by their
+// forgotten. A pointer costs about 30 bytes. What it says may be out of date and is a guess only. Pages go by their
 // indexes, which are SQLite's page numbers less one.
 type tree struct {
 	limit  int
@@ -25,7 +25,9 @@ type tree struct {
 type node struct {
 	index    uint32
 	children []uint32 // in key order
-	leaves   bool     // a child was seen to be a leaf, so all are
+	table    bool
+	keys     []int64 // what stands between the children: the largest rowids below them, or the rowids of an index's entries
+	leaves   bool    // a child was seen to be a leaf, so all are
 }
 
 func (t *tree) reset(limit int) {
@@ -62,6 +64,12 @@ func (t *tree) learnInterior(index uint32, page []byte) {
 	}
 	if len(n.children) == 0 {
 		return
+	}
+	if n.keys, n.table = btree.TableKeys(page, index+1); !n.table {
+		n.keys = btree.RowIDs(page, index+1)
+	}
+	if len(n.keys)+1 != len(n.children) {
+		n.keys, n.table = nil, false
 	}
 	t.nodes[index] = t.recent.PushFront(n)
 	for t.size += len(n.children); t.size > t.limit; {
@@ -148,6 +156,27 @@ func (t *tree) walk(index uint32, dir, n int) (run []uint32, gap uint32, ended b
 		}
 	}
 	return run, 0, false
+}
+
+// between returns the rowid of the index entry that stands between a page and the one next to it.
+func (t *tree) between(index uint32, dir int) int64 {
+	for range maxLevels {
+		n, at, ok := t.place(index)
+		if !ok || n.table {
+			break
+		}
+		if dir < 0 {
+			at--
+		}
+		if at >= 0 && at < len(n.keys) {
+			return n.keys[at]
+		}
+		if len(n.keys) == 0 {
+			break
+		}
+		index = n.index
+	}
+	return btree.NoRowID
 }
 
 // beside returns the page next to one on its level, if the way there is remembered.

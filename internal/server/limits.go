@@ -35,7 +35,7 @@ func DefaultLimits() protocol.Limits {
 		CommitBytes:      256 * mib,
 		FrameBytes:       4 * mib,
 		PreloadBytes:     1 * mib,
-		FetchPages:       512,
+		FetchPages:       1000,
 	}
 }
 

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include "internal.h"
 
-#define STAGED_MAX     (4u * 1024 * 1024)
+#define STAGED_MAX     (8u * 1024 * 1024) /* two fetches of the largest kind */
 #define PROGRESS_STEPS 1000 /* SQLite instructions between looks at the clock */
 
 static void destroy(pw_db *db) {

@@ -39,4 +39,13 @@ func TestRoundTrips(t *testing.T) {
 	require.LessOrEqual(t, trips(func() { query(t, db, "SELECT v FROM t WHERE k = 'key 99999'") }), uint64(3), "cold index look-up")
 	require.EqualValues(t, 1, trips(func() { exec(t, db, "UPDATE t SET v = x'01' WHERE id = 77777") }), "update of a warm row")
 	f.close(db)
+
+	for _, order := range []string{"ASC", "DESC"} {
+		db = f.open("trips")
+		require.LessOrEqual(t, trips(func() {
+			rows := query(t, db, "SELECT v FROM t INDEXED BY i WHERE k >= 'key 50000' AND k < 'key 52' ORDER BY k "+order)
+			require.Greater(t, len(rows), 2000)
+		}), uint64(25), "2,000 rows through an index, %s", order)
+		f.close(db)
+	}
 }

@@ -44,6 +44,26 @@ export interface Defaults {
   cachedStatements: number;
 }
 
+// What runs on the calling thread is done when the call returns, and a program that awaits one such call after the other
+// would never come back to its event loop. So now and then a call waits for the loop to turn.
+const turnMs = 4;
+let sinceLook = 0;
+let lastTurn = 0;
+
+function dueTurn(): boolean {
+  sinceLook = (sinceLook + 1) & 7;
+  return sinceLook === 0 && performance.now() - lastTurn > turnMs;
+}
+
+function turn(): Promise<void> {
+  return new Promise((resolve) => {
+    setImmediate(() => {
+      lastTurn = performance.now();
+      resolve();
+    });
+  });
+}
+
 /** An operation that a worker runs, and what becomes of its result. */
 class Pending<T> implements Job {
   constructor(
@@ -162,9 +182,11 @@ export class Core {
         );
       }
       if (failed()) throw operationError(packed as unknown as Failure, sql.text, signal);
-      return Promise.resolve(finish(Result.single(packed, sql.shapes), sql, mode));
+      const value = finish(Result.single(packed, sql.shapes), sql, mode);
+      return dueTurn() ? turn().then(() => value) : Promise.resolve(value);
     } catch (error) {
-      return Promise.reject(bridgeError(error));
+      const cause = bridgeError(error);
+      return dueTurn() ? turn().then(() => Promise.reject(cause)) : Promise.reject(cause);
     }
   }
 

@@ -1,7 +1,6 @@
 package sqlite_test
 
 import (
-	"bytes"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -104,7 +103,7 @@ func TestInlineWrites(t *testing.T) {
 	require.Equal(t, [][]any{{"ok"}}, query(t, db, "PRAGMA integrity_check"))
 }
 
-// Writes that miss a page amid their work, and are run again on a worker, leave the very file that stock SQLite makes (I3).
+// Writes that miss a page amid their work, and are run again on a worker, leave the file that stock SQLite makes (I3).
 func TestInlineWritesThatMiss(t *testing.T) {
 	f := newFixture(t)
 	theirs := &stock{t: t, path: filepath.Join(t.TempDir(), "stock.db")}
@@ -147,7 +146,7 @@ func TestInlineWritesThatMiss(t *testing.T) {
 		both(epoch, []string{"COMMIT", "COMMIT", "COMMIT", "ROLLBACK"}[r.IntN(4)])
 		file, err := os.ReadFile(theirs.path)
 		require.NoError(t, err)
-		require.True(t, bytes.Equal(file, stored(t, f.store, "default/miss")), "the files differ")
+		sameFile(t, file, stored(t, f.store, "default/miss"), "the transaction")
 	}
 	t.Logf("%d writes ran inline, %d were run again", inline, missed)
 	require.Greater(t, inline, 100)

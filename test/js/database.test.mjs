@@ -262,3 +262,21 @@ test("metrics count what was done", async (t) => {
   assert.ok(all.channel.requests > 0 && all.sql.get.count >= 10 && all.databases >= 1);
   assert.deepEqual(Object.keys(s.channel.metricsSync()), Object.keys(all));
 });
+
+test("awaiting one call after the other leaves the event loop its turns", async (t) => {
+  const db = await s.open(t);
+  await db.exec("CREATE TABLE t (id INTEGER PRIMARY KEY, v)");
+  // Timers, which only a turn of the loop fires, end what else would go on for long.
+  const until = async (call) => {
+    let turns = 0;
+    const timer = setInterval(() => turns++, 1);
+    let calls = 0;
+    for (; turns < 5 && calls < 1_000_000; calls++) await call().catch(() => {});
+    clearInterval(timer);
+    assert.ok(calls < 1_000_000, "the loop never turned");
+  };
+  await until(() => db.get("SELECT 1"));
+  await until(() => db.get("SELECT nothing"));
+  await db.transaction((tx) => until(() => tx.run("INSERT INTO t (v) VALUES (1)")));
+  assert.ok((await db.metrics()).sql.inlineHits > 100);
+});

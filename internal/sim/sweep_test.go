@@ -12,8 +12,8 @@ import (
 )
 
 // sweepWork are the workloads that faults are put into, each alone: commits of one frame, merged ones, staged ones, VACUUM,
-// DDL, and a transaction with savepoints.
-var sweepWork = []string{"write", "pipeline", "large", "huge", "shrink", "schema", "transaction", "rollback"}
+// DDL, a transaction with savepoints, and one of 20,000 pages.
+var sweepWork = []string{"write", "pipeline", "large", "huge", "shrink", "schema", "transaction", "rollback", "giant"}
 
 // outage is how long a fault "from then on" lasts, in the world's time: longer than a request may take.
 const outage = 45 * time.Second
@@ -23,10 +23,29 @@ const Watchdog = 3 * time.Minute
 
 // sweepConfig is a world of one client and one server without any fault of its own.
 func sweepConfig(work string) Config {
-	return Config{
+	c := Config{
 		Seed: 1, Servers: 1, Clients: 1, Actors: 1, Rounds: 3, Latency: 500 * time.Microsecond, Pings: 5 * time.Second,
 		Timeout: 10 * time.Second, Stage: 50_000, Preload: 20_000, Cache: 1 << 20, Work: map[string]int{work: 1},
 	}
+	if work == "giant" {
+		c.Rounds, c.Stage = 1, 1<<20
+	}
+	return c
+}
+
+// pointsOf is how many points of a sweep are visited: two, or all if PAGEWIRE_SWEEPS is set. A world of a giant commit
+// takes a second, so there are none of it, or six.
+func pointsOf(work string) uint64 {
+	all := os.Getenv("PAGEWIRE_SWEEPS") != ""
+	switch {
+	case work == "giant" && all:
+		return 6
+	case work == "giant":
+		return 0
+	case all:
+		return 1 << 62
+	}
+	return 2
 }
 
 // shot is one fault of a sweep. It strikes at one operation of its kind, and at all within the outage if it lasts, until the
@@ -129,12 +148,12 @@ func onStep(nodes func(*World) []Node) func(*World, *shot) {
 // then holds the stored state to be the one before or the one after each transaction (I2, I3, I4), and the world to work
 // again. A fault that does not strike fails the test.
 func TestSweep(t *testing.T) {
-	few := uint64(2) // points of each sweep, unless all are asked for
-	if os.Getenv("PAGEWIRE_SWEEPS") != "" {
-		few = 1 << 62
-	}
 	injected := 0
 	for _, work := range sweepWork {
+		few := pointsOf(work)
+		if few == 0 {
+			continue
+		}
 		var counts [3]uint64
 		if err := sweepOnce(t, work, func(w *World) { count(w, &counts) }); err != nil {
 			t.Fatalf("%s without a fault: %v", work, err)

@@ -40,6 +40,7 @@ var workloads = map[string]func(d *program){
 	},
 	"large": func(d *program) { <-d.write(change{"blob", 20_000 + d.r.Int64N(60_000)}) },
 	"huge":  func(d *program) { <-d.write(change{"blob", 100_000 + d.r.Int64N(1_200_000)}) },
+	"giant": func(d *program) { <-d.write(change{"blob", 20_000 * protocol.PageSize}) }, // for sweeps: seconds each
 	"shrink": func(d *program) {
 		<-d.write(change{"unblob", 0}, change{"unblob", 0})
 		<-d.submit(sqlite.Call{Script: "VACUUM"}, nil)

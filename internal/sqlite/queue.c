@@ -11,7 +11,7 @@
 #include "internal.h"
 
 #define RUN_LIMIT     64        /* operations before a worker turns to other databases */
-#define PENDING_PAGES 16384 /* unacknowledged ones (64 MiB) at which a worker waits */
+#define PENDING_PAGES 16384 /* unacknowledged ones (64 MiB) above which nothing is run */
 
 static void append(pw_op ***tail, pw_op *op) {
   op->next = 0;
@@ -42,9 +42,16 @@ static void finish_list(pw_op *list) {
   }
 }
 
+/* May another operation run? If handing over outruns a slow server, the next one
+** stays in the queue until something is acknowledged, so that memory stays
+** bounded. The caller holds db->mu. */
+static int has_room(const pw_db *db) {
+  return db->pending.npage <= PENDING_PAGES || db->handed == db->acked || db->failed;
+}
+
 /* Calls a worker if there is something to do. The caller holds db->mu. */
 void pw_queue_schedule(pw_db *db) {
-  if (db->busy || db->scheduled || (!db->queue && !db->garbage)) return;
+  if (db->busy || db->scheduled || (db->queue ? !has_room(db) : !db->garbage)) return;
   db->scheduled = 1;
   pw_workers_schedule(db);
 }
@@ -141,14 +148,6 @@ void pw_op_submit(pw_op *op, pw_done_fn done, void *ctx) {
   if (refused) finish(job);
 }
 
-/* Handing over outruns a slow server: the next operation waits, so that memory
-** stays bounded. The caller holds db->mu. */
-static void wait_for_room(pw_db *db) {
-  while (db->pending.npage > PENDING_PAGES && db->handed != db->acked && !db->failed) {
-    pthread_cond_wait(&db->changed, &db->mu);
-  }
-}
-
 /* A worker: runs what is queued, for a while. */
 void pw_queue_run(pw_db *db) {
   int n;
@@ -162,8 +161,7 @@ void pw_queue_run(pw_db *db) {
     pthread_mutex_lock(&db->mu);
     end(db);
   }
-  wait_for_room(db);
-  for (n = 0; n < RUN_LIMIT && !db->busy && db->queue; n++) {
+  for (n = 0; n < RUN_LIMIT && !db->busy && db->queue && has_room(db); n++) {
     pw_op *op = db->queue;
     take(&db->queue, &db->queue_tail, op);
     begin(db, op);
@@ -178,14 +176,13 @@ void pw_queue_run(pw_db *db) {
     } else {
       append(&db->gated_tail, op);
     }
-    wait_for_room(db);
   }
   pw_queue_schedule(db);
   pthread_mutex_unlock(&db->mu);
 }
 
 /* Acknowledged commits, or failed ones from a token on: let through whoever
-** waits no longer. */
+** waits no longer, and run what waited for room. */
 void pw_queue_open_gate(pw_db *db, uint64_t failed_from) {
   pw_op *list = 0, **tail = &list;
 
@@ -201,6 +198,7 @@ void pw_queue_open_gate(pw_db *db, uint64_t failed_from) {
     job->state = OP_FINISHED;
     append(&tail, op);
   }
+  pw_queue_schedule(db);
   pthread_mutex_unlock(&db->mu);
   finish_list(list);
 }

@@ -1,0 +1,50 @@
+package sqlite_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/pagewire/pagewire/internal/sqlite"
+	"github.com/pagewire/pagewire/internal/store"
+	"github.com/pagewire/pagewire/internal/store/memory"
+)
+
+// stalled is a store whose writes wait until go on is closed.
+type stalled struct {
+	store.Store
+	goOn chan struct{}
+}
+
+func (s *stalled) Apply(ctx context.Context, actor string, b *store.Batch) (store.Head, error) {
+	<-s.goOn
+	return s.Store.Apply(ctx, actor, b)
+}
+
+// What is handed over while the server does not answer is bounded: behind 64 MiB of unacknowledged pages nothing is run until
+// something is acknowledged, and all of it then.
+func TestUnacknowledgedPagesAreBounded(t *testing.T) {
+	st := &stalled{Store: memory.New(), goOn: make(chan struct{})}
+	f := newFixtureOn(t, st)
+	db := f.open("stalled")
+	defer f.close(db)
+
+	const transactions, pages = 5, 10_000
+	script := `CREATE TABLE IF NOT EXISTS t (b BLOB); BEGIN;
+		WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 10000) INSERT INTO t SELECT zeroblob(4000) FROM n; COMMIT`
+	results := make(chan error, transactions)
+	for range transactions {
+		_, err := db.Submit(sqlite.Call{Script: script}, func(_ *sqlite.Result, err error) { results <- err })
+		require.NoError(t, err)
+	}
+	pending := func() uint64 { return db.PagesMetrics().PendingBytes / 4096 }
+	require.Eventually(t, func() bool { return pending() >= 2*pages }, time.Minute, time.Millisecond)
+	require.Never(t, func() bool { return pending() >= 3*pages }, 300*time.Millisecond, 5*time.Millisecond)
+	close(st.goOn)
+	for range transactions {
+		require.NoError(t, <-results)
+	}
+	require.Equal(t, [][]any{{int64(transactions * pages)}}, query(t, db, "SELECT count(*) FROM t"))
+}

@@ -155,10 +155,12 @@ try {
       if (latencies === undefined && !workloads[workload].latencies.includes(latencyMs)) continue;
       if (stopping) throw new Error("interrupted");
       say(`${workload}, ${latencyMs} ms`);
+      const begin = performance.now();
       for (const result of await measure(workload, latencyMs)) {
         results.push(result);
         if (args.json) console.log(JSON.stringify(result));
       }
+      say(`  took ${((performance.now() - begin) / 1000).toFixed(1)} s`);
     }
     for (const system of kept.values()) await stop(system);
     kept.clear();

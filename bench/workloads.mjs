@@ -422,12 +422,12 @@ export const workloads = {
       const m = meter(system);
       const samples = [];
       const begin = performance.now();
-      const mark = round + 1;
+      const first = 1 + round * seconds * 1000; // every write writes another value: what changes nothing is no commit
       const writing = [];
       for (let i = 0; i < seconds * 1000; ) {
         for (const now = performance.now() - begin; i <= now && i < seconds * 1000; i++) {
           const at = performance.now();
-          const wrote = dbs[i % 1000].run("UPDATE bench SET created_at = ? WHERE id = ?", [mark, 1 + (i % 10)]);
+          const wrote = dbs[i % 1000].run("UPDATE bench SET created_at = ? WHERE id = ?", [first + i, 1 + (i % 10)]);
           writing.push(Promise.resolve(wrote).then(() => samples.push(performance.now() - at)));
         }
         await new Promise((resolve) => setTimeout(resolve, 1));
@@ -437,7 +437,8 @@ export const workloads = {
       result.cores = (result.clientCpuMs + (result.serverCpuMs ?? 0)) / result.elapsedMs;
       for (let i = 0; i < 1000; i += 37) {
         const { created_at } = await dbs[i].get(byId, [1 + (i % 10)]);
-        data.expect(Number(created_at) === mark, `database ${i} holds ${created_at} instead of ${mark}`);
+        const last = first + (seconds - 1) * 1000 + i;
+        data.expect(Number(created_at) === last, `database ${i} holds ${created_at} instead of ${last}`);
       }
       return result;
     },

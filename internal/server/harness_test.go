@@ -160,12 +160,17 @@ func (c *client) start(actor string, op protocol.Op, body any) uint64 {
 	return id
 }
 
-// answer waits for the answer of a request.
+// answer waits for the answer of a request, which is forgotten then.
 func (c *client) answer(id uint64) *protocol.RawResponse {
 	c.t.Helper()
 	c.mu.Lock()
 	ch := c.wait[id]
 	c.mu.Unlock()
+	defer func() {
+		c.mu.Lock()
+		delete(c.wait, id)
+		c.mu.Unlock()
+	}()
 	select {
 	case r := <-ch:
 		return r

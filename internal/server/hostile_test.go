@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"os"
 	"runtime"
+	"strconv"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -177,25 +179,37 @@ func requireHeapQuietly(t *testing.T, before, most uint64) {
 	require.LessOrEqual(t, m.HeapAlloc, 2*(before+most))
 }
 
+// A million opens: PAGEWIRE_HOSTILE_OPENS=1000000.
 func TestHostileOpens(t *testing.T) {
-	const most = 200
+	const most, atOnce = 200, 4000
+	total := 25 * atOnce
+	if text := os.Getenv("PAGEWIRE_HOSTILE_OPENS"); text != "" {
+		n, err := strconv.Atoi(text)
+		require.NoError(t, err)
+		total = n
+	}
 	_, url := serve(t, server.Config{Limits: protocol.Limits{ConnectionActors: most}})
 	answered := bystander(t, url)
 	before := heap()
 	c := dial(t, url)
-	ids := make([]uint64, 20*most)
-	for i := range ids {
-		ids[i] = c.start(fmt.Sprintf("mine%d", i), protocol.OpOpen, protocol.Open{})
-	}
+	ids := make([]uint64, 0, atOnce)
 	opened := 0
-	for _, id := range ids {
-		if r := c.answer(id); r.Error == nil {
-			opened++
-		} else {
-			require.Equal(t, protocol.CodeTooManyActors, r.Error.Code)
+	for sent := 0; sent < total; sent += len(ids) {
+		ids = ids[:0]
+		for i := range min(atOnce, total-sent) {
+			ids = append(ids, c.start(fmt.Sprintf("mine%d", sent+i), protocol.OpOpen, protocol.Open{}))
 		}
+		for _, id := range ids {
+			if r := c.answer(id); r.Error == nil {
+				opened++
+			} else {
+				require.Equal(t, protocol.CodeTooManyActors, r.Error.Code)
+			}
+		}
+		requireHeapQuietly(t, before, 32<<20)
 	}
 	require.Equal(t, most, opened)
+	answered()
 	// Opens that wait for an actor that is not to be had: no more than are allowed, and they hold up nobody.
 	w := dial(t, url)
 	for i := range 2 * most {

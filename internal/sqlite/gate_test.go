@@ -12,7 +12,7 @@ import (
 	"github.com/pagewire/pagewire/internal/store/memory"
 )
 
-// stalled is a store whose writes wait until go on is closed.
+// stalled is a store whose writes wait until goOn is closed.
 type stalled struct {
 	store.Store
 	goOn chan struct{}
@@ -47,4 +47,30 @@ func TestUnacknowledgedPagesAreBounded(t *testing.T) {
 		require.NoError(t, <-results)
 	}
 	require.Equal(t, [][]any{{int64(transactions * pages)}}, query(t, db, "SELECT count(*) FROM t"))
+}
+
+// Nobody is told of anything that could still vanish: neither the writer nor a reader behind it, in a queue or on its own
+// thread, before the commit is stored (I5).
+func TestI5NothingIsToldBeforeItIsDurable(t *testing.T) {
+	st := &stalled{Store: memory.New(), goOn: make(chan struct{})}
+	f := newFixtureOn(t, st)
+	db := f.open("gated")
+	defer f.close(db)
+
+	told := make(chan error, 3)
+	tell := func(_ *sqlite.Result, err error) { told <- err }
+	_, err := db.Submit(sqlite.Call{Script: "CREATE TABLE t (a); INSERT INTO t VALUES (1)"}, tell)
+	require.NoError(t, err)
+	require.Eventually(t, func() bool { return db.PagesMetrics().PendingBatches > 0 }, time.Minute, time.Millisecond)
+	_, err = db.Submit(sqlite.Call{Statements: []sqlite.Statement{{SQL: "SELECT count(*) FROM sqlite_schema"}}}, tell)
+	require.NoError(t, err)
+	go func() {
+		_, err := db.Query("SELECT count(*) FROM sqlite_schema")
+		told <- err
+	}()
+	require.Never(t, func() bool { return len(told) > 0 }, 200*time.Millisecond, time.Millisecond)
+	close(st.goOn)
+	for range 3 {
+		require.NoError(t, <-told)
+	}
 }

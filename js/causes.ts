@@ -162,12 +162,15 @@ export function explain(error: unknown, ...paths: string[]): LoadFailure {
   return failure("load_failed", message, reinstall);
 }
 
-/** The error of a failed load: message, causes and the fix for each. */
-export function loadError(failures: readonly LoadFailure[]): PagewireError {
-  const causes = failures.map((failure) => `\n- ${failure.code}: ${failure.message}.\n  ${failure.fix}`);
+/** The error of a failed load: message, causes and the fix for each. `override` is the one directory that was looked in. */
+export function loadError(failures: readonly LoadFailure[], override?: string): PagewireError {
+  const causes = failures.map(({ code, message, fix }) => `\n- ${code}: ${message.replace(/\.$/, "")}.\n  ${fix}`);
+  const only = override
+    ? `\nPAGEWIRE_NATIVE_DIR is set, so only ${override} was looked in: unset it, or put the files of @pagewire/${target()} there.`
+    : "";
   return new PagewireError(
     "library_not_loaded",
-    `Pagewire's native files for ${arch} could not be loaded:${causes.join("")}`,
+    `Pagewire's native files for ${arch} could not be loaded:${causes.join("")}${only}`,
     {
       cause: new AggregateError(failures, "no place had native files that could be loaded"),
     },

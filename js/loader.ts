@@ -49,8 +49,7 @@ function packaged(): NativeFiles {
 }
 
 // Where to look, in order. A build is a place to look only where there is one.
-function places(): (() => NativeFiles)[] {
-  const override = process.env.PAGEWIRE_NATIVE_DIR;
+function places(override: string | undefined): (() => NativeFiles)[] {
   if (override) return [() => inside(override)];
   const root = join(__dirname, "..");
   const built = inside(join(root, "out"), join(root, "build", "Release"));
@@ -62,8 +61,9 @@ function places(): (() => NativeFiles)[] {
  * message says what was tried, why it failed and what to do; its cause is an AggregateError of all failures.
  */
 export function withNative<T>(use: (files: NativeFiles) => T): T {
+  const override = process.env.PAGEWIRE_NATIVE_DIR;
   const failures: LoadFailure[] = [];
-  for (const place of places()) {
+  for (const place of places(override)) {
     let paths: string[] = [];
     try {
       const files = place();
@@ -73,7 +73,7 @@ export function withNative<T>(use: (files: NativeFiles) => T): T {
       failures.push(explain(error, ...paths));
     }
   }
-  throw loadError(failures);
+  throw loadError(failures, override);
 }
 
 /** Where the `pagewire` program is. Throws as withNative() does. */

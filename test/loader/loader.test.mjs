@@ -129,6 +129,7 @@ test("PAGEWIRE_NATIVE_DIR comes before everything, and nothing after it", (t) =>
   install(dir, here, built);
   const result = run(dir, { env: { PAGEWIRE_NATIVE_DIR: join(dir, "nowhere") } });
   assertCause(result, "file_missing", /nowhere.pagewire\.node is missing/, /Install @pagewire/);
+  assert.match(result.message, /PAGEWIRE_NATIVE_DIR is set, so only .*nowhere was looked in: unset it/);
 });
 
 test("optional dependencies were left out", (t) => {
@@ -200,7 +201,9 @@ test("a platform package of another version", (t) => {
 test("--no-addons", (t) => {
   const dir = project(t);
   install(dir, here, built);
-  assertCause(run(dir, { args: ["--no-addons"] }), "addons_disabled", /may not load addons/, /--no-addons/);
+  const result = run(dir, { args: ["--no-addons"] });
+  assertCause(result, "addons_disabled", /may not load addons/, /--no-addons/);
+  assert.doesNotMatch(result.message, /\.\./);
 });
 
 test("a package without one of its files", (t) => {

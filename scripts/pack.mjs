@@ -24,6 +24,7 @@ const dist = join(root, "dist");
 const stage = join(root, "out/npm");
 const read = (file) => JSON.parse(readFileSync(file, "utf8"));
 const write = (file, value) => writeFileSync(file, `${JSON.stringify(value, null, 2)}\n`);
+const { repository } = read(join(root, "package.json"));
 const all = readdirSync(join(root, "npm")).sort();
 
 function fail(message) {
@@ -65,7 +66,7 @@ function stagePlatform(target, from) {
     cpSync(file, join(dir, name));
     chmodSync(join(dir, name), /^pagewire(\.exe)?$/.test(name) ? 0o755 : 0o644);
   }
-  write(join(dir, "package.json"), manifest);
+  write(join(dir, "package.json"), { ...manifest, repository }); // npm holds the provenance against it
   finish(dir, `# ${manifest.name}\n\n${manifest.description}. Install \`pagewire\`, which brings it along.\n`);
   return dir;
 }
@@ -79,8 +80,8 @@ function stageMain() {
   if (Object.keys(manifest.dependencies ?? {}).length > 0) fail("package.json has runtime dependencies");
   const dir = join(stage, "pagewire");
   rmSync(dir, { recursive: true, force: true });
-  const packed = (path) => !/\.tgz$|SHA256SUMS$|packages\.json$|\.stamp$/.test(path);
-  cpSync(dist, join(dir, "dist"), { recursive: true, filter: packed });
+  const compiled = (path) => statSync(path).isDirectory() || /\.(m?js|d\.m?ts)$|[\\/]package\.json$/.test(path);
+  cpSync(dist, join(dir, "dist"), { recursive: true, filter: compiled });
   if (!existsSync(join(dir, "dist/index.js"))) fail("dist/index.js is missing: make build");
   const versions = all.map((target) => [`@pagewire/${target}`, manifest.version]);
   write(join(dir, "package.json"), { ...manifest, optionalDependencies: Object.fromEntries(versions) });

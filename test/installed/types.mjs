@@ -39,10 +39,8 @@ export async function types({ trying, tools, root, npmDir }) {
     return told.split("\n").at(-1);
   });
   await trying("types", "are the types wrong", async () => {
-    const { name, version } = JSON.parse(
-      await run(process.execPath, ["-p", "JSON.stringify(require('./package.json'))"], { cwd: packed }),
-    );
-    const tarball = join(root, `dist/${name}-${version}.tgz`);
+    const file = await run("npm", ["pack", "--silent", "--pack-destination", npmDir], { cwd: packed });
+    const tarball = join(npmDir, file);
     await run(
       process.execPath,
       [join(tools, "@arethetypeswrong/cli/dist/index.js"), tarball, "--profile", "node16"],

@@ -75,9 +75,8 @@ class Host extends EventEmitter {
   /** Everything told so far. */
   told = [];
 
-  constructor(rivetkit, env) {
+  constructor(program, rivetkit, env) {
     super();
-    const program = new URL("host.mjs", import.meta.url);
     this.child = fork(program, [rivetkit], {
       env: { ...process.env, ...env },
       stdio: ["ignore", "pipe", "pipe", "ipc"],
@@ -124,8 +123,9 @@ class Host extends EventEmitter {
 export class World {
   #ends = [];
 
-  constructor(rivetkit) {
+  constructor(rivetkit, program = new URL("host.mjs", import.meta.url)) {
     this.rivetkit = rivetkit;
+    this.program = program;
   }
 
   async start() {
@@ -175,7 +175,7 @@ export class World {
 
   /** Starts a process that hosts actors from here on. */
   async startHost(env) {
-    this.host = new Host(this.rivetkit, { ...this.env, ...env });
+    this.host = new Host(this.program, this.rivetkit, { ...this.env, ...env });
     await this.host.heard("started");
     await until(() => this.registered());
   }

@@ -132,6 +132,19 @@ function plain([head, rows]) {
     .join("\n");
 }
 
+/** One workload with and without one of Pagewire's techniques. */
+export function printTechniques([whole, without]) {
+  const gain = whole.higherIsBetter ? whole.median / without.median : without.median / whole.median;
+  const cells = (r) => [figure(r.median), figure(r.roundTrips), figure(r.bytes), figure(r.clientCpuMs)];
+  const row = (r, ratio) => [r.adapter, ...cells(r), ratio];
+  console.log(
+    `\n${whole.workload}, ${whole.latencyMs} ms added\n${plain([
+      ["", `median, ${whole.unit}`, "round trips", "bytes", "client CPU ms", "without / with"],
+      [row(whole, ""), row(without, gain.toFixed(2))],
+    ])}`,
+  );
+}
+
 /** Every workload and latency that was run, in the order of the workloads. */
 function runs(results) {
   const seen = new Set(results.map((r) => JSON.stringify([r.workload, r.latencyMs])));

@@ -9,10 +9,11 @@ const { mkdtempSync, rmSync, mkdirSync, writeFileSync } = await import("node:fs"
 const { tmpdir } = await import("node:os");
 const { join } = await import("node:path");
 const { parseArgs } = await import("node:util");
-const { adapters, adaptersOf } = await import("./adapters/index.mjs");
+const { adapters, adaptersOf, peers } = await import("./adapters/index.mjs");
 const { combine } = await import("./combine.mjs");
-const { judge, printTable, writeReport } = await import("./report.mjs");
+const { judge, printTable, printTechniques, writeReport } = await import("./report.mjs");
 const { System } = await import("./system.mjs");
+const { techniques } = await import("./techniques.mjs");
 const { workloads } = await import("./workloads.mjs");
 
 const quickAdapters = ["pagewire", "better-sqlite3", "node-sqlite-normal"];
@@ -26,6 +27,7 @@ const { values: args } = parseArgs({
     quick: { type: "boolean", default: false },
     json: { type: "boolean", default: false },
     strict: { type: "boolean", default: false },
+    techniques: { type: "boolean", default: false },
     report: { type: "string" },
     list: { type: "boolean", default: false },
   },
@@ -34,7 +36,8 @@ const list = (text) => text?.split(",").filter((name) => name !== "");
 
 if (args.list) {
   for (const [name, { what }] of Object.entries(workloads)) console.log(`${name.padEnd(22)} ${what}`);
-  console.log(`adapters: ${Object.keys(adapters).join(", ")}`);
+  console.log(`adapters: ${peers.join(", ")}`);
+  console.log(`techniques: ${Object.keys(techniques).join(", ")}`);
   process.exit(0);
 }
 
@@ -42,7 +45,7 @@ const chosen = list(args.workloads) ?? Object.keys(workloads);
 for (const name of chosen) {
   if (workloads[name] === undefined) throw new Error(`no workload ${name}; see --list`);
 }
-const systems = adaptersOf(list(args.adapters) ?? (args.quick ? quickAdapters : Object.keys(adapters)));
+const systems = adaptersOf(list(args.adapters) ?? (args.quick ? quickAdapters : peers));
 const latencies = list(args["latency-ms"])?.map(Number);
 const rounds = Number(args.rounds ?? (args.quick ? 3 : 7));
 const dir = mkdtempSync(join(tmpdir(), "pagewire-bench-"));
@@ -104,13 +107,29 @@ async function tolerating(system, workload, latencyMs, fn) {
   }
 }
 
-/** Runs one workload at one latency on all systems; answers a result for each. */
-async function measure(workload, latencyMs) {
+/** What is measured, in its order: {workload, latencyMs, names of systems}. */
+function plan() {
+  if (args.techniques) {
+    const runs = Object.entries(techniques).flatMap(([name, { runs }]) =>
+      runs.map(([workload, latencyMs]) => ({ workload, latencyMs, names: ["pagewire", `without-${name}`] })),
+    );
+    return runs.filter(({ workload }) => chosen.includes(workload));
+  }
+  const all = latencies ?? [...new Set(chosen.flatMap((name) => workloads[name].latencies))].sort((a, b) => a - b);
+  return all.flatMap((latencyMs) =>
+    chosen
+      .filter((workload) => latencies !== undefined || workloads[workload].latencies.includes(latencyMs))
+      .map((workload) => ({ workload, latencyMs, names: systems })),
+  );
+}
+
+/** Runs one workload at one latency on systems; answers a result for each. */
+async function measure({ workload, latencyMs, names }) {
   const { maxRounds = rounds, restart = false } = workloads[workload];
   let participants = [];
   const done = new Map();
   try {
-    for (const name of systems) {
+    for (const name of names) {
       const without = reasonWithout(name, workload, latencyMs);
       if (without !== undefined) {
         if (latencyMs === 0 || adapters[name].remote) say(`  ${name}: left out, ${without}`);
@@ -149,21 +168,21 @@ const results = [];
 const failures = []; // what peers could not do
 let failure;
 try {
-  const all = latencies ?? [...new Set(chosen.flatMap((name) => workloads[name].latencies))].sort((a, b) => a - b);
-  for (const latencyMs of all) {
-    for (const workload of chosen) {
-      if (latencies === undefined && !workloads[workload].latencies.includes(latencyMs)) continue;
-      if (stopping) throw new Error("interrupted");
-      say(`${workload}, ${latencyMs} ms`);
-      const begin = performance.now();
-      for (const result of await measure(workload, latencyMs)) {
-        results.push(result);
-        if (args.json) console.log(JSON.stringify(result));
-      }
-      say(`  took ${((performance.now() - begin) / 1000).toFixed(1)} s`);
+  let keptAt = 0; // the latency that the kept systems were started for
+  for (const run of plan()) {
+    if (stopping) throw new Error("interrupted");
+    if (run.latencyMs !== keptAt) {
+      for (const system of kept.values()) await stop(system);
+      kept.clear();
+      keptAt = run.latencyMs;
     }
-    for (const system of kept.values()) await stop(system);
-    kept.clear();
+    say(`${run.workload}, ${run.latencyMs} ms`);
+    const begin = performance.now();
+    const some = await measure(run);
+    say(`  took ${((performance.now() - begin) / 1000).toFixed(1)} s`);
+    results.push(...some);
+    if (args.json) for (const result of some) console.log(JSON.stringify(result));
+    if (args.techniques && !args.json) printTechniques(some);
   }
 } catch (error) {
   failure = error;
@@ -176,6 +195,7 @@ if (failure !== undefined) {
   process.exit(stopping ? 130 : 1);
 }
 
+if (args.techniques) process.exit(0); // each was printed when it was measured
 const verdicts = judge(results);
 if (!args.json) printTable(results, verdicts);
 if (args.report !== undefined) {

@@ -28,7 +28,7 @@ export class System {
     const told = { name: this.name, file, variant, ...this.options, service: this.#service?.told };
     this.#worker = fork(new URL("worker.mjs", import.meta.url), [JSON.stringify(told)], {
       execArgv: ["--expose-gc", "--disable-warning=ExperimentalWarning"],
-      env: { ...process.env, ...this.#service?.env },
+      env: { ...process.env, ...this.adapter.env, ...this.#service?.env },
       stdio: ["ignore", "ignore", "inherit", "ipc"], // rivetkit greets on standard output, which is for results
     });
     await this.#answer();

@@ -5,12 +5,16 @@
 //   keep     one process for all workloads, for what takes seconds to start
 //   slow     at some latency: workloads that would take minutes, and why
 
+import { techniques } from "../techniques.mjs";
+
 const aCallAPage = "makes one call for each page, which takes minutes";
 
 const local = (file, variant) => ({ file, variant });
 
-export const adapters = {
-  pagewire: { file: "pagewire", remote: true, service: "pagewire" },
+const pagewire = { file: "pagewire", remote: true, service: "pagewire" };
+
+const named = {
+  pagewire,
   "better-sqlite3-normal": local("better-sqlite3", "normal"),
   "better-sqlite3-full": local("better-sqlite3", "full"),
   "better-sqlite3-memory": local("better-sqlite3", "memory"),
@@ -35,6 +39,20 @@ export const adapters = {
     },
   },
   rivetkit: { file: "rivetkit", remote: true, service: "rivetkit", keep: true },
+};
+
+/** What is measured unless told otherwise. */
+export const peers = Object.keys(named);
+
+/** All of them, Pagewire without one of its techniques among them. */
+export const adapters = {
+  ...named,
+  ...Object.fromEntries(
+    Object.entries(techniques).map(([name, { options }]) => [
+      `without-${name}`,
+      { ...pagewire, env: { PAGEWIRE_TUNE: `no-${name}` }, variant: options },
+    ]),
+  ),
 };
 
 /** The adapters that a list of names means: a name, or the beginning of several ("better-sqlite3"). */

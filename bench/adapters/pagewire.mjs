@@ -2,7 +2,7 @@
 
 import { connect } from "../../dist/esm/index.mjs";
 
-export default async function create({ service }) {
+export default async function create({ service, variant: options }) {
   const channel = await connect({ url: service.url });
   return {
     serverPid: service.pid,
@@ -15,7 +15,7 @@ export default async function create({ service }) {
         wasted: vfs.wasted,
       };
     },
-    open: (name) => channel.open(name),
+    open: (name) => channel.open(name, options),
     remove: async () => {}, // the server has no such request; its directory is removed at the end
   };
 }

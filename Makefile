@@ -11,7 +11,7 @@ SETUP := node_modules/.stamp
 # What the outputs are made of. A build with nothing to do starts no compiler.
 GO_FILES := go.mod go.sum scripts/go-env.sh $(shell find addon cmd internal -type f ! -name '*_test.go' 2>/dev/null)
 C_FILES := binding.gyp internal/sqlite/pagewire.h $(shell find napi -type f 2>/dev/null)
-JS_FILES := package.json $(wildcard tsconfig*.json) $(shell find js -type f 2>/dev/null)
+JS_FILES := package.json scripts/bundle.mjs $(wildcard tsconfig*.json) $(shell find js -type f 2>/dev/null)
 
 # Node's own headers, where they came with it, so that node-gyp need not download them.
 NODE_DIR := $(shell node -p 'd = path.resolve(process.execPath, "../.."); fs.existsSync(d + "/include/node/node_api.h") ? d : ""')

@@ -15,8 +15,6 @@ import {
 } from "./causes.js";
 import { inside, type NativeFiles } from "./files.js";
 
-const { version } = require("../package.json") as { version: string };
-
 // One literal require a package: bundlers and file tracers follow these, and nothing that is put together at run time.
 const packages: Record<string, () => NativeFiles & { version: string }> = {
   "linux-x64-gnu": () => require("@pagewire/linux-x64-gnu"),
@@ -34,18 +32,20 @@ function installed(name: string): boolean {
   }
 }
 
-// The platform's package. Throws a LoadFailure if it is not installed or does not fit.
+// The platform's package. Throws what its require() throws, or a LoadFailure if it does not fit.
 function packaged(): NativeFiles {
   const names = Object.keys(packages);
   if (!names.includes(target())) throw unsupported(names);
-  try {
-    const found = packages[target()]!();
-    if (found.version === version) return found;
-    throw mismatched(found.version, version);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== "MODULE_NOT_FOUND") throw error;
-    throw absent(names.filter(installed), error);
-  }
+  const found = packages[target()]!();
+  const { version } = require("../package.json") as { version: string };
+  if (found.version === version) return found;
+  throw mismatched(found.version, version);
+}
+
+// Why a place had no native files, or not these. It takes milliseconds to find out.
+function why(error: unknown, paths: string[]): LoadFailure {
+  const none = paths.length === 0 && (error as NodeJS.ErrnoException).code === "MODULE_NOT_FOUND";
+  return none ? absent(Object.keys(packages).filter(installed), error) : explain(error, ...paths);
 }
 
 // Where to look, in order. A build is a place to look only where there is one.
@@ -62,7 +62,7 @@ function places(override: string | undefined): (() => NativeFiles)[] {
  */
 export function withNative<T>(use: (files: NativeFiles) => T): T {
   const override = process.env.PAGEWIRE_NATIVE_DIR;
-  const failures: LoadFailure[] = [];
+  const failures: (() => LoadFailure)[] = [];
   for (const place of places(override)) {
     let paths: string[] = [];
     try {
@@ -70,10 +70,13 @@ export function withNative<T>(use: (files: NativeFiles) => T): T {
       paths = [files.bridge, files.library];
       return use(files);
     } catch (error) {
-      failures.push(explain(error, ...paths));
+      failures.push(() => why(error, paths));
     }
   }
-  throw loadError(failures, override);
+  throw loadError(
+    failures.map((failure) => failure()),
+    override,
+  );
 }
 
 /** Where the `pagewire` program is. Throws as withNative() does. */

@@ -8,6 +8,7 @@ import (
 
 	"github.com/pagewire/pagewire/internal/channel"
 	"github.com/pagewire/pagewire/internal/protocol"
+	"github.com/pagewire/pagewire/internal/sqlite"
 )
 
 // A method takes a JSON request with byte strings beside it, and answers likewise. Durations are in milliseconds.
@@ -125,9 +126,13 @@ func connect(ctx context.Context, e *env, request []byte, _ [][]byte) (any, [][]
 		TimeoutMs        float64 `json:"timeoutMs"`
 		BackoffMinMs     float64 `json:"backoffMinMs"`
 		BackoffMaxMs     float64 `json:"backoffMaxMs"`
+		CacheBudget      uint64  `json:"cacheBudget"`
 	}](request)
 	if err != nil {
 		return nil, nil, err
+	}
+	if r.CacheBudget > 0 {
+		sqlite.SetBudget(r.CacheBudget)
 	}
 	var id uint64
 	named := make(chan struct{}) // closed when id is known: an event may come first
@@ -233,7 +238,10 @@ func channelMetrics(_ context.Context, e *env, request []byte, _ [][]byte) (any,
 	if err != nil {
 		return nil, nil, err
 	}
-	return ch.Metrics(), nil, nil
+	return struct {
+		Channel channel.Metrics `json:"channel"`
+		Cache   sqlite.Budget   `json:"cache"`
+	}{ch.Metrics(), sqlite.CurrentBudget()}, nil, nil
 }
 
 func withTimeout(ctx context.Context, ms float64) (context.Context, context.CancelFunc) {

@@ -7,7 +7,7 @@ import { PagewireError } from "./errors.js";
 import { Kv } from "./kv.js";
 import { addMetrics, type DatabaseMetrics, noMetrics } from "./metrics.js";
 import { listen } from "./native.js";
-import { checkActor, checkLimits, type Limits, timeoutOf } from "./options.js";
+import { bytesOf, checkActor, checkLimits, type Limits, timeoutOf } from "./options.js";
 import { type Integers, modeOf, type RowMode } from "./rows.js";
 
 export interface ConnectOptions extends Limits {
@@ -23,6 +23,11 @@ export interface ConnectOptions extends Limits {
   requestTimeout?: number | undefined;
   /** Milliseconds between attempts to reconnect, growing from the first to the second. */
   backoff?: { min?: number | undefined; max?: number | undefined } | undefined;
+  /**
+   * Bytes of memory for pages that all open databases of this process share, 256 MiB unless told otherwise. There is one
+   * such budget a process: a connect() that names another one changes it for all channels and threads.
+   */
+  cacheBudget?: number | undefined;
 }
 
 /** What to do when another session has the actor open: fail, wait for it, or take the actor over from it. */
@@ -34,7 +39,7 @@ export interface OpenOptions extends Limits {
   waitMs?: number | undefined;
   /** Bytes of pages that come with the answer; the server has a cap and a default, 0 means none. */
   preload?: number | undefined;
-  /** Bytes of page cache of this database. */
+  /** Bytes of page cache of this database at most, 16 MiB unless told otherwise. All share cacheBudget of connect(). */
   cacheBytes?: number | undefined;
   /** How its calls deliver INTEGER results, unless told otherwise: "mixed". */
   integers?: Integers | undefined;
@@ -85,6 +90,14 @@ export interface ChannelOpMetrics {
   errors: number;
 }
 
+/** The memory of pages that the databases of this process share, in bytes. */
+export interface CacheMetrics {
+  limitBytes: number;
+  usedBytes: number;
+  /** Given back since the process began, since the limit was reached. */
+  givenBackBytes: number;
+}
+
 export interface ChannelMetrics extends DatabaseMetrics {
   channel: {
     requests: number;
@@ -96,9 +109,14 @@ export interface ChannelMetrics extends DatabaseMetrics {
     pending: number;
     ops: Record<string, ChannelOpMetrics>;
   };
+  /** What all databases of the process hold of the budget that they share (cacheBudget of connect()). */
+  cache: CacheMetrics;
   /** Databases open now. sql and vfs are totals of all that this channel has opened. */
   databases: number;
 }
+
+/** What the Go side counts. */
+type ProcessMetrics = Pick<ChannelMetrics, "channel" | "cache">;
 
 interface Connected {
   channel: number;
@@ -126,6 +144,7 @@ function connectRequest(options: ConnectOptions): object {
     timeoutMs: timeoutOf(options.requestTimeout, 0) || undefined,
     backoffMinMs: options.backoff?.min,
     backoffMaxMs: options.backoff?.max,
+    cacheBudget: bytesOf("cacheBudget", options.cacheBudget),
   };
 }
 
@@ -222,7 +241,7 @@ export class Channel extends EventEmitter<ChannelEvents> {
   /** Counters of the channel and totals of its databases: docs/metrics.md. */
   async metrics(): Promise<ChannelMetrics> {
     this.#check();
-    const { value } = await call<ChannelMetrics["channel"]>("channel.metrics", { channel: this.#id });
+    const { value } = await call<ProcessMetrics>("channel.metrics", { channel: this.#id });
     return this.#totals(value);
   }
 
@@ -231,7 +250,7 @@ export class Channel extends EventEmitter<ChannelEvents> {
     return this.#totals(callSync("channel.metrics", { channel: this.#id }));
   }
 
-  #totals(channel: ChannelMetrics["channel"]): ChannelMetrics {
+  #totals({ channel, cache }: ProcessMetrics): ChannelMetrics {
     const totals = noMetrics();
     addMetrics(totals, this.#closed);
     for (const db of this.#databases) addMetrics(totals, db.metrics());
@@ -242,7 +261,7 @@ export class Channel extends EventEmitter<ChannelEvents> {
       totals.vfs.pendingBytes += vfs.pendingBytes;
       totals.vfs.cacheBytes += vfs.cacheBytes;
     }
-    return { channel: { ...channel, ops: channel.ops ?? {} }, ...totals, databases: this.#databases.size };
+    return { channel: { ...channel, ops: channel.ops ?? {} }, cache, ...totals, databases: this.#databases.size };
   }
 
   /**

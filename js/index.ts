@@ -1,6 +1,7 @@
 // Pagewire: a SQLite database for every actor, in this process, without a local disk.
 
 export {
+  type CacheMetrics,
   Channel,
   type ChannelEvents,
   type ChannelMetrics,

@@ -41,6 +41,14 @@ export function timeoutOf(timeout: number | undefined, otherwise: number): numbe
   return timeout;
 }
 
+/** Checks a number of bytes: at least 1; undefined leaves it as it is. */
+export function bytesOf(name: string, bytes: number | undefined): number | undefined {
+  if (bytes !== undefined && (!Number.isSafeInteger(bytes) || bytes < 1)) {
+    throw new TypeError(`${name}: ${String(bytes)} is not a whole number of bytes from 1 on`);
+  }
+  return bytes;
+}
+
 /** Checks limits before anything is begun: throws if the timeout is none, or if the signal has been aborted. */
 export function checkLimits(limits: Limits | undefined): void {
   timeoutOf(limits?.timeout, 0);

@@ -205,6 +205,7 @@ void pw_db_stage(pw_db *db, int file, uint32_t index, const void *data, int aske
     pw_pagemap_take(&db->staged, oldest);
     sqlite3_free(oldest);
   }
+  pw_budget_count(db);
   pthread_mutex_unlock(&db->mu);
 }
 

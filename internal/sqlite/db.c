@@ -10,6 +10,7 @@
 static void destroy(pw_db *db) {
   pw_pagemap_clear(&db->tx);
   pw_pagemap_clear(&db->staged);
+  pw_budget_count(db);
   while (db->batches) {
     pw_batch *batch = db->batches;
     uint32_t i;
@@ -72,6 +73,7 @@ pw_db *pw_db_open(uintptr_t handle, uint64_t size, uint64_t journal_size, uint64
   db->journal_size = journal_size;
   db->max_commit = max_commit;
   db->staged_max = STAGED_MAX;
+  atomic_init(&db->used, pw_now_ns());
   db->failure.offset = db->loss.offset = db->io_error.offset = -1;
   db->epoch = 1;
   return db;
@@ -114,9 +116,11 @@ int pw_db_start(pw_db *db, uint64_t cache_bytes, pw_error *error) {
     pw_error_set(error, "internal_error", rc, "SQLite could not be initialised");
     return rc;
   }
+  pthread_mutex_lock(&db->mu);
+  db->busy = 1;
+  pthread_mutex_unlock(&db->mu);
   pw_registry_add(db);
   snprintf(name, sizeof(name), "pw%llu", (unsigned long long)db->id);
-  db->busy = 1;
   rc = sqlite3_open_v2(name, &db->conn,
                        SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX |
                            SQLITE_OPEN_PRIVATECACHE,
@@ -129,9 +133,13 @@ int pw_db_start(pw_db *db, uint64_t cache_bytes, pw_error *error) {
     db->conn = 0;
     pw_registry_remove(db);
   }
+  if (rc == SQLITE_OK) pw_budget_measure(db);
   pthread_mutex_lock(&db->mu);
+  pw_budget_count(db);
   db->busy = 0;
+  if (rc == SQLITE_OK) pw_queue_schedule(db);
   pthread_mutex_unlock(&db->mu);
+  pw_budget_check();
   return rc;
 }
 
@@ -149,7 +157,9 @@ void pw_db_stop(pw_db *db) {
   db->conn = 0;
   db->closed = 1;
   db->busy = 0;
+  db->cached = 0;
   pw_pagemap_clear(&db->staged);
+  pw_budget_count(db);
   pthread_cond_broadcast(&db->changed);
   pthread_mutex_unlock(&db->mu);
   pw_stmt_collect(db);

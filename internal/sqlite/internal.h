@@ -3,6 +3,7 @@
 **
 **   pagemap.c   pages by file and index, in insertion order
 **   registry.c  the open databases by number
+**   budget.c    the memory of pages that all databases share
 **   vfs.c       the VFS: SQLite's file calls on top of page maps and fetches
 **   commit.c    transactions handed over, acknowledged, failed, reloaded
 **   guard.c     what SQL may not do (invariant I7)
@@ -88,6 +89,9 @@ struct pw_db {
   pw_pagemap pending;            /* newest unacknowledged version of pages */
   pw_batch *batches, **batches_tail;
   pw_metrics metrics;
+  int64_t counted;               /* in the budget: bytes of pages */
+  int64_t give_back;             /* not 0: keep only one byte less than that */
+  atomic_llong used;             /* when an operation began last, or it was opened */
 
   /* Owned by the thread that has set busy. */
   pw_pagemap tx;                 /* written by the transaction under commit */
@@ -117,6 +121,7 @@ struct pw_db {
   pw_error io_error;             /* why the VFS failed, sqlite != 0 if it did */
   uint32_t hints[PW_MAX_HINTS];  /* pages in the order of their first use */
   uint32_t nhint;
+  atomic_llong cached;           /* bytes in SQLite's cache when last measured */
 };
 
 struct pw_stmt {
@@ -179,6 +184,19 @@ int pw_cond_wait_until(pthread_cond_t *cond, pthread_mutex_t *mu, int64_t until_
 void pw_registry_add(pw_db *db);
 void pw_registry_remove(pw_db *db);
 pw_db *pw_db_find(uint64_t id);
+pw_db **pw_registry_all(int *n);
+
+/* budget.c */
+typedef struct pw_budget {
+  uint64_t limit, used; /* bytes, now */
+  uint64_t given_back; /* bytes, ever */
+} pw_budget;
+void pw_budget_set(uint64_t bytes); /* 0: the default */
+void pw_budget_get(pw_budget *out);
+void pw_budget_measure(pw_db *db);
+void pw_budget_count(pw_db *db);
+void pw_budget_give_back(pw_db *db);
+void pw_budget_check(void);
 
 /* commit.c */
 int pw_commit_allowed(pw_db *db);
@@ -240,6 +258,7 @@ void pw_op_wait(pw_op *op);
 void pw_op_cancel(pw_op *op, const char *code);
 void pw_cursor_reset(pw_stmt *stmt);
 void pw_queue_run(pw_db *db);
+int64_t pw_queue_give_back(pw_db *db, int64_t keep);
 void pw_queue_schedule(pw_db *db);
 void pw_queue_stop(pw_db *db);
 void pw_queue_cancel(pw_db *db);

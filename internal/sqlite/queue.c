@@ -51,7 +51,8 @@ static int has_room(const pw_db *db) {
 
 /* Calls a worker if there is something to do. The caller holds db->mu. */
 void pw_queue_schedule(pw_db *db) {
-  if (db->busy || db->scheduled || (db->queue ? !has_room(db) : !db->garbage)) return;
+  if (db->busy || db->scheduled) return;
+  if (!db->give_back && (db->queue ? !has_room(db) : !db->garbage)) return;
   db->scheduled = 1;
   pw_workers_schedule(db);
 }
@@ -66,6 +67,7 @@ static void begin(pw_db *db, pw_op *op) {
 }
 
 static void end(pw_db *db) {
+  pw_budget_count(db);
   db->busy = 0;
   db->current = 0;
   pthread_cond_broadcast(&db->changed);
@@ -148,25 +150,49 @@ void pw_op_submit(pw_op *op, pw_done_fn done, void *ctx) {
   if (refused) finish(job);
 }
 
+/* Between operations: frees statements, and pages that are to be given back. The
+** caller holds db->mu, and nobody owns the database. */
+static void tidy(pw_db *db) {
+  int64_t give_back = db->give_back;
+
+  db->busy = 1;
+  pthread_mutex_unlock(&db->mu);
+  pw_stmt_collect(db);
+  if (give_back) pw_budget_give_back(db);
+  pthread_mutex_lock(&db->mu);
+  end(db);
+}
+
+/* Has the database give back its pages but for so many bytes: now, or by a worker
+** once it is not busy. Returns what it holds now. */
+int64_t pw_queue_give_back(pw_db *db, int64_t keep) {
+  int64_t held;
+
+  pthread_mutex_lock(&db->mu);
+  if (!db->closing) db->give_back = keep + 1;
+  if (!db->busy && !db->closing) {
+    tidy(db);
+    pw_queue_schedule(db);
+  }
+  held = db->counted;
+  pthread_mutex_unlock(&db->mu);
+  return held;
+}
+
 /* A worker: runs what is queued, for a while. */
 void pw_queue_run(pw_db *db) {
   int n;
 
   pthread_mutex_lock(&db->mu);
   db->scheduled = 0;
-  if (!db->busy && !db->queue && db->garbage && !db->closing) {
-    db->busy = 1;
-    pthread_mutex_unlock(&db->mu);
-    pw_stmt_collect(db);
-    pthread_mutex_lock(&db->mu);
-    end(db);
-  }
+  if (!db->busy && !db->closing && (db->give_back || (db->garbage && !db->queue))) tidy(db);
   for (n = 0; n < RUN_LIMIT && !db->busy && db->queue && has_room(db); n++) {
     pw_op *op = db->queue;
     take(&db->queue, &db->queue_tail, op);
     begin(db, op);
     pthread_mutex_unlock(&db->mu);
     pw_op_run(op);
+    pw_budget_measure(db);
     pthread_mutex_lock(&db->mu);
     end(db);
     if (settle(db, pw_job_of(op))) {
@@ -179,6 +205,7 @@ void pw_queue_run(pw_db *db) {
   }
   pw_queue_schedule(db);
   pthread_mutex_unlock(&db->mu);
+  pw_budget_check();
 }
 
 /* Acknowledged commits, or failed ones from a token on: let through whoever
@@ -206,6 +233,7 @@ void pw_queue_open_gate(pw_db *db, uint64_t failed_from) {
 /* Runs op on this thread if nothing stands in the way. */
 int pw_op_try(pw_op *op) {
   pw_db *db = op->db;
+  uint64_t reads;
   int ran;
 
   if (op->failed) {
@@ -222,7 +250,9 @@ int pw_op_try(pw_op *op) {
   begin(db, op);
   pthread_mutex_unlock(&db->mu);
 
+  reads = db->metrics.vfs_reads;
   ran = pw_inline_run(op);
+  if (db->metrics.vfs_reads != reads) pw_budget_measure(db);
   pthread_mutex_lock(&db->mu);
   end(db);
   pw_job_of(op)->state = ran ? OP_FINISHED : OP_NEW;
@@ -258,6 +288,7 @@ void pw_op_wait(pw_op *op) {
     begin(db, op);
     pthread_mutex_unlock(&db->mu);
     pw_op_run(op);
+    pw_budget_measure(db);
     pthread_mutex_lock(&db->mu);
     end(db);
     job->gate = gate_of(db, job);
@@ -269,6 +300,7 @@ void pw_op_wait(pw_op *op) {
   }
   job->state = OP_FINISHED;
   pthread_mutex_unlock(&db->mu);
+  pw_budget_check();
 }
 
 /* Cancels op, which is under way; 1 if it is finished by that and finish() must
@@ -314,6 +346,7 @@ void pw_queue_stop(pw_db *db) {
   pthread_mutex_lock(&db->mu);
   while (db->busy || db->queue) pthread_cond_wait(&db->changed, &db->mu);
   db->closing = 1;
+  db->give_back = 0;
   db->busy = 1;
   pthread_mutex_unlock(&db->mu);
 }

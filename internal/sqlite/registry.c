@@ -24,6 +24,24 @@ void pw_registry_remove(pw_db *db) {
   pthread_mutex_unlock(&mu);
 }
 
+/* All open databases, each with a reference for the caller, who frees the array;
+** 0 if there are none, or no memory. */
+pw_db **pw_registry_all(int *n) {
+  pw_db *db, **all;
+  int i = 0;
+
+  pthread_mutex_lock(&mu);
+  for (*n = 0, db = newest; db; db = db->next_db) ++*n;
+  all = *n ? sqlite3_malloc64((uint64_t)*n * sizeof(*all)) : 0;
+  for (db = all ? newest : 0; db; db = db->next_db) {
+    pw_db_ref(db);
+    all[i++] = db;
+  }
+  *n = i;
+  pthread_mutex_unlock(&mu);
+  return all;
+}
+
 /* The database of that number, with a reference for the caller; 0 if none is
 ** open. The one asked for is nearly always among the newest. */
 pw_db *pw_db_find(uint64_t id) {

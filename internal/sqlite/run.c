@@ -352,6 +352,7 @@ static void reset_suspect_schema(pw_db *db) {
 void pw_op_run(pw_op *op) {
   pw_db *db = op->db;
   int64_t began = pw_now_ns();
+  atomic_store_explicit(&op->db->used, began, memory_order_relaxed);
 
   db->denied[0] = 0;
   pw_error_clear(&db->io_error);

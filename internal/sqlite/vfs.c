@@ -88,6 +88,15 @@ static int64_t remaining_ms(const pw_db *db) {
   return left > 0 ? left : 1;
 }
 
+/* A statement that misses pages grows the cache: others may have to give back. */
+static void make_room(pw_db *db) {
+  pw_budget_measure(db);
+  pthread_mutex_lock(&db->mu);
+  pw_budget_count(db);
+  pthread_mutex_unlock(&db->mu);
+  pw_budget_check();
+}
+
 /* Reads a part of one page that lies inside the file. */
 static int read_page(pw_file *file, uint32_t index, uint32_t offset, void *out, uint32_t n) {
   pw_db *db = file->db;
@@ -110,6 +119,7 @@ static int read_page(pw_file *file, uint32_t index, uint32_t offset, void *out, 
   if (whole) db->metrics.vfs_misses++;
   db->unread = 1;
   if (atomic_load(&db->cancelled)) return SQLITE_INTERRUPT;
+  if (whole) make_room(db);
   if (goFetch(db->handle, file->tag, index, remaining_ms(db), &db->io_error)) {
     if (atomic_load(&db->cancelled)) return SQLITE_IOERR_READ;
     db->io_error.sqlite = SQLITE_IOERR_READ;

@@ -13,9 +13,6 @@ import (
 	"github.com/pagewire/pagewire/internal/protocol"
 )
 
-// keepBytes is the size up to which a connection keeps its buffers between frames.
-const keepBytes = 64 << 10
-
 // conn is one WebSocket connection: a reader, a writer and what is under way on it.
 type conn struct {
 	c          *Channel
@@ -159,7 +156,7 @@ func (k *conn) nextFrame(buf []byte) (frame []byte, reuse, ok bool) {
 		k.pongDue = false
 		nonce := k.nonce
 		c.mu.Unlock()
-		frame = appendField(appendHead(nil, cborMap, 2), 0, uint64(protocol.FramePong))
+		frame = appendField(protocol.AppendHead(nil, cborMap, 2), 0, uint64(protocol.FramePong))
 		return protocol.Seal(appendField(frame, 1, nonce)), false, true
 	}
 	cl := k.queue[0]
@@ -217,12 +214,11 @@ func (k *conn) nextCommitFrame(cl *call, buf []byte) (frame []byte, reuse bool) 
 // read is the reader.
 func (k *conn) read() {
 	defer k.c.running.Done()
-	var buf bytes.Buffer
+	var buf []byte
 	for {
 		kind, r, err := k.ws.NextReader()
 		if err == nil {
-			buf.Reset()
-			_, err = buf.ReadFrom(r)
+			buf, err = readMessage(r, buf)
 		}
 		if err != nil {
 			k.c.lost(k, fmt.Errorf("%w: read: %w", ErrUnreachable, err))
@@ -231,28 +227,33 @@ func (k *conn) read() {
 		if kind != websocket.BinaryMessage {
 			err = fmt.Errorf("%w: a text frame", errProtocol)
 		} else {
-			err = k.handle(buf.Bytes())
+			var taken bool
+			if taken, err = k.handle(buf); taken {
+				buf = nil
+			}
 		}
 		if err != nil {
 			k.c.lost(k, fmt.Errorf("%w: %w", ErrUnreachable, err))
 			return
 		}
-		if buf.Cap() > keepBytes {
-			buf = bytes.Buffer{}
+		if cap(buf) > keepBytes {
+			recycle(buf)
+			buf = nil
 		}
 	}
 }
 
-// handle reacts to a frame. An error ends the connection.
-func (k *conn) handle(b []byte) error {
+// handle reacts to a frame. taken says that what it lies in belongs to the result of a call now. An error ends the
+// connection.
+func (k *conn) handle(b []byte) (taken bool, err error) {
 	decoded, err := protocol.DecodeServerFrame(b)
 	if err != nil {
-		return fmt.Errorf("%w: %w", errProtocol, err)
+		return false, fmt.Errorf("%w: %w", errProtocol, err)
 	}
 	c := k.c
 	switch f := decoded.(type) {
 	case *protocol.RawResponse:
-		return k.answer(f)
+		return k.answer(f, b)
 	case *protocol.Ping:
 		c.mu.Lock()
 		k.pongDue, k.nonce = true, f.Nonce
@@ -270,49 +271,59 @@ func (k *conn) handle(b []byte) error {
 		c.drain(k, time.Duration(min(f.GraceMillis, uint64(maxGrace.Milliseconds())))*time.Millisecond)
 		c.mu.Unlock()
 	default:
-		return fmt.Errorf("%w: an unexpected %T", errProtocol, decoded)
+		return false, fmt.Errorf("%w: an unexpected %T", errProtocol, decoded)
 	}
-	return nil
+	return false, nil
 }
 
-// answer resolves the call that r answers.
-func (k *conn) answer(r *protocol.RawResponse) error {
+// answer resolves the call that r answers, which lies in b.
+func (k *conn) answer(r *protocol.RawResponse, b []byte) (taken bool, err error) {
 	c := k.c
 	c.mu.Lock()
 	cl := k.inflight[r.ID]
 	if k.dead {
 		c.mu.Unlock()
-		return nil
+		return false, nil
 	}
 	if cl == nil || !cl.onWire {
 		c.mu.Unlock()
-		return fmt.Errorf("%w: an answer to request %d, which was not asked", errProtocol, r.ID)
+		return false, fmt.Errorf("%w: an answer to request %d, which was not asked", errProtocol, r.ID)
 	}
 	c.mu.Unlock()
 
-	// Decoding copies up to a frame: not under the lock. Nobody but the caller looks at the result, and only after the
+	// Decoding takes time: not under the lock. Nobody but the caller looks at the result, and only after the
 	// call is over.
 	if r.Error == nil {
 		// An earlier connection may have broken in the middle of an answer: nothing of that may shine through.
 		reflect.ValueOf(cl.result).Elem().SetZero()
-		err := protocol.DecodeBody(r.Result, cl.result)
+		err = protocol.DecodeBody(r.Result, cl.result)
 		if err == nil && cl.check != nil {
 			err = cl.check()
 		}
 		if err != nil {
-			return fmt.Errorf("%w: the answer to a %s: %w", errProtocol, opNames[cl.op], err)
+			return false, fmt.Errorf("%w: the answer to a %s: %w", errProtocol, opNames[cl.op], err)
+		}
+		switch res := cl.result.(type) {
+		case *protocol.FetchResult:
+			if taken = cap(b) > keepBytes; taken {
+				res.Release = func() { recycle(b) }
+			} else {
+				res.Pages.Data = bytes.Clone(res.Pages.Data)
+			}
+		case *protocol.OpenResult:
+			res.Pages.Data = bytes.Clone(res.Pages.Data)
 		}
 	}
 
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if k.dead || k.inflight[r.ID] != cl {
-		return nil
+		return taken, nil
 	}
 	k.settle(cl)
 	c.metrics.roundTrips++
 	// A nil *protocol.Error must not become an error that is not nil.
-	var err error
+	err = nil
 	if r.Error != nil {
 		err = r.Error
 	}
@@ -323,7 +334,7 @@ func (k *conn) answer(r *protocol.RawResponse) error {
 	}
 	k.unblock()
 	c.retire()
-	return nil
+	return taken, nil
 }
 
 // farewell tells the peer that the connection ends, unless the socket is stuck.

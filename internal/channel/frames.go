@@ -1,10 +1,6 @@
 package channel
 
-import (
-	"encoding/binary"
-
-	"github.com/pagewire/pagewire/internal/protocol"
-)
+import "github.com/pagewire/pagewire/internal/protocol"
 
 // The frames of a commit are encoded here by hand: package protocol's encoder would want the bytes of all pages joined,
 // and copy them once more. What comes out, once sealed, is the same, byte for byte (a test holds it against
@@ -26,48 +22,35 @@ func pagesPerFrame(frameBytes, stage int, actor string) int {
 
 // CBOR major types.
 const (
-	cborUint  = 0 << 5
-	cborBytes = 2 << 5
-	cborText  = 3 << 5
-	cborArray = 4 << 5
-	cborMap   = 5 << 5
+	cborUint  = 0
+	cborBytes = 2
+	cborText  = 3
+	cborArray = 4
+	cborMap   = 5
 )
 
-// appendHead appends the head of a CBOR item in its shortest form.
-func appendHead(b []byte, major byte, n uint64) []byte {
-	switch {
-	case n < 24:
-		return append(b, major|byte(n))
-	case n < 1<<8:
-		return append(b, major|24, byte(n))
-	case n < 1<<16:
-		return binary.BigEndian.AppendUint16(append(b, major|25), uint16(n))
-	case n < 1<<32:
-		return binary.BigEndian.AppendUint32(append(b, major|26), uint32(n))
-	}
-	return binary.BigEndian.AppendUint64(append(b, major|27), n)
-}
-
 // appendField appends a map key and an unsigned integer.
-func appendField(b []byte, key byte, n uint64) []byte { return appendHead(append(b, key), cborUint, n) }
+func appendField(b []byte, key byte, n uint64) []byte {
+	return protocol.AppendHead(append(b, key), cborUint, n)
+}
 
 // appendText appends a map key and a text.
 func appendText(b []byte, key byte, s string) []byte {
-	return append(appendHead(append(b, key), cborText, uint64(len(s))), s...)
+	return append(protocol.AppendHead(append(b, key), cborText, uint64(len(s))), s...)
 }
 
 // appendPages appends a map key and a protocol.Pages.
 func appendPages(b []byte, key byte, indexes []uint32, pages [][]byte) []byte {
 	b = append(b, key)
 	if len(indexes) == 0 {
-		return appendHead(b, cborMap, 0)
+		return protocol.AppendHead(b, cborMap, 0)
 	}
-	b = appendHead(b, cborMap, 2)
-	b = appendHead(append(b, 1), cborArray, uint64(len(indexes)))
+	b = protocol.AppendHead(b, cborMap, 2)
+	b = protocol.AppendHead(append(b, 1), cborArray, uint64(len(indexes)))
 	for _, index := range indexes {
-		b = appendHead(b, cborUint, uint64(index))
+		b = protocol.AppendHead(b, cborUint, uint64(index))
 	}
-	b = appendHead(append(b, 2), cborBytes, uint64(len(pages))*protocol.PageSize)
+	b = protocol.AppendHead(append(b, 2), cborBytes, uint64(len(pages))*protocol.PageSize)
 	for _, page := range pages {
 		b = append(b, page...)
 	}
@@ -76,7 +59,7 @@ func appendPages(b []byte, key byte, indexes []uint32, pages [][]byte) []byte {
 
 // appendStage appends a protocol.Stage.
 func appendStage(b []byte, id uint64, actor string, indexes []uint32, pages [][]byte) []byte {
-	b = appendHead(b, cborMap, 4)
+	b = protocol.AppendHead(b, cborMap, 4)
 	b = appendField(b, 0, uint64(protocol.FrameStage))
 	b = appendField(b, 1, id)
 	b = appendText(b, 2, actor)
@@ -85,7 +68,7 @@ func appendStage(b []byte, id uint64, actor string, indexes []uint32, pages [][]
 
 // appendCommit appends a protocol.Request of a commit with the pages given instead of those of m.
 func appendCommit(b []byte, id uint64, actor string, m *protocol.Commit, indexes []uint32, pages [][]byte) []byte {
-	b = appendHead(b, cborMap, 5)
+	b = protocol.AppendHead(b, cborMap, 5)
 	b = appendField(b, 0, uint64(protocol.FrameRequest))
 	b = appendField(b, 1, id)
 	b = appendText(b, 2, actor)
@@ -97,7 +80,7 @@ func appendCommit(b []byte, id uint64, actor string, m *protocol.Commit, indexes
 	if len(m.DropFiles) > 0 {
 		fields++
 	}
-	b = appendHead(append(b, 4), cborMap, fields)
+	b = protocol.AppendHead(append(b, 4), cborMap, fields)
 	b = appendField(b, 1, m.Generation)
 	b = appendField(b, 2, m.Seq)
 	b = appendField(b, 3, m.Count)
@@ -107,7 +90,7 @@ func appendCommit(b []byte, id uint64, actor string, m *protocol.Commit, indexes
 		b = appendField(b, 6, m.Staged)
 	}
 	if len(m.DropFiles) > 0 {
-		b = appendHead(append(b, 7), cborBytes, uint64(len(m.DropFiles)))
+		b = protocol.AppendHead(append(b, 7), cborBytes, uint64(len(m.DropFiles)))
 		b = append(b, m.DropFiles...)
 	}
 	return b

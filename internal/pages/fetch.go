@@ -58,6 +58,9 @@ func (f *File) fetchOnce(ctx context.Context, file uint8, index uint32) (done bo
 	f.mu.Unlock()
 	if err == nil {
 		done, err = f.accept(req, res, s)
+		if res.Release != nil {
+			res.Release()
+		}
 	}
 	f.mu.Lock()
 	f.pending.endFetch()

@@ -90,7 +90,8 @@ func Encode(v any) ([]byte, error) {
 }
 
 // DecodeClientFrame decodes a message that a client sent, once its checksum has been verified: *[RawRequest], *[Stage] or *[Pong]. The error is a
-// *[FrameError]. What is returned does not share memory with message.
+// *[FrameError]. Of what is returned, the bytes of [Pages] and
+// [RawResponse] share memory with message.
 func DecodeClientFrame(message []byte) (any, error) {
 	b, err := unseal(message)
 	if err != nil {
@@ -115,7 +116,8 @@ func DecodeClientFrame(message []byte) (any, error) {
 }
 
 // DecodeServerFrame decodes a message that a server sent, once its checksum has been verified: *[Welcome], *[RawResponse], *[Ping], *[LockLost] or *[Drain].
-// The error is a *[FrameError]. What is returned does not share memory with message.
+// The error is a *[FrameError]. Of what is returned, the bytes of [Pages] and
+// [RawResponse] share memory with message.
 func DecodeServerFrame(message []byte) (any, error) {
 	b, err := unseal(message)
 	if err != nil {
@@ -144,8 +146,8 @@ func DecodeServerFrame(message []byte) (any, error) {
 }
 
 // DecodeBody decodes the body of a request or the result of a response into the struct that v points to, and checks
-// what the wire demands of it. The error is an *[Error] with CodeBadRequest.
-func DecodeBody(raw cbor.RawMessage, v any) error {
+// what the wire demands of it. The bytes of [Pages] share memory with raw. The error is an *[Error] with CodeBadRequest.
+func DecodeBody(raw []byte, v any) error {
 	if len(raw) == 0 || raw[0]>>5 != majorMap {
 		return Errorf(CodeBadRequest, "body is not a map")
 	}
@@ -175,8 +177,10 @@ func decodeFrame(b []byte, v any, id uint64, hasID bool) (any, error) {
 
 // CBOR major types (RFC 8949, section 3.1).
 const (
-	majorUint = 0
-	majorMap  = 5
+	majorUint  = 0
+	majorBytes = 2
+	majorArray = 4
+	majorMap   = 5
 )
 
 // readHeader reads the type and, if there is one, the id of a frame without looking at the rest, so that a frame broken

@@ -188,12 +188,18 @@ func TestBodiesAreChecked(t *testing.T) {
 	}
 }
 
-func TestDecodedFramesDoNotShareMemory(t *testing.T) {
-	b := encode(t, protocol.Stage{Commit: 1, Actor: "a", Pages: protocol.Pages{
+// Pages stay where they were received; nothing else does.
+func TestOnlyPagesShareMemoryWithTheirFrame(t *testing.T) {
+	b := encode(t, protocol.Stage{Commit: 1, Actor: "actor", Pages: protocol.Pages{
 		Indexes: []uint32{1}, Data: bytes.Repeat([]byte{0xAB}, protocol.PageSize),
 	}})
 	v, err := protocol.DecodeClientFrame(b)
 	require.NoError(t, err)
 	clear(b)
-	require.Equal(t, byte(0xAB), v.(*protocol.Stage).Pages.Data[0])
+	stage := v.(*protocol.Stage)
+	require.Equal(t, "actor", stage.Actor)
+	require.Equal(t, []uint32{1}, stage.Pages.Indexes)
+	require.Equal(t, make([]byte, protocol.PageSize), []byte(stage.Pages.Data))
+	_ = append(stage.Pages.Data, 0xCD)
+	require.NotContains(t, b, byte(0xCD), "what follows the pages is not theirs")
 }

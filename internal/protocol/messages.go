@@ -49,8 +49,8 @@ type Response[B any] struct {
 // RawRequest is a request whose body is not decoded yet.
 type RawRequest = Request[cbor.RawMessage]
 
-// RawResponse is a response whose result is not decoded yet.
-type RawResponse = Response[cbor.RawMessage]
+// RawResponse is a response whose result is not decoded yet, and shares memory with the message.
+type RawResponse = Response[Raw]
 
 // Stage carries pages of the commit Commit of one actor. Stages precede their commit on the same connection; a commit
 // consumes all stages that bear its request id.
@@ -92,7 +92,7 @@ type Drain struct {
 // chunk: they read as zeros. A page in neither list was not fetched.
 type Pages struct {
 	Indexes []uint32 `cbor:"1,keyasint,omitempty"`
-	Data    []byte   `cbor:"2,keyasint,omitempty"`
+	Data    Bytes    `cbor:"2,keyasint,omitempty"`
 	Absent  []uint32 `cbor:"3,keyasint,omitempty"`
 }
 
@@ -224,6 +224,9 @@ type Fetch struct {
 // FetchResult has the pages asked for, then those found by expansion.
 type FetchResult struct {
 	Pages Pages `cbor:"1,keyasint"`
+
+	// Release, if not nil, takes back the memory of Pages, which are not to be used afterwards.
+	Release func() `cbor:"-"`
 }
 
 // Commit writes pages of the main file, sets its size and removes auxiliary files, in one atomic durable step.

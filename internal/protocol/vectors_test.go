@@ -243,7 +243,7 @@ func TestVectorsDecode(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			v, err := decodeSide(c.direction, fromHex(t, stored.Frames[i].Hex))
 			require.NoError(t, err)
-			var raw cbor.RawMessage
+			var raw []byte
 			switch v := v.(type) {
 			case *protocol.RawRequest:
 				want := c.frame.(protocol.Request[any])

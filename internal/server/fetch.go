@@ -9,53 +9,52 @@ import (
 
 // fetch answers pages of a file and, if asked to, those that they lead to. Absent pages are named, so that they differ
 // from pages that were not fetched (I9).
-func (q *queue) fetch(ctx context.Context, s *session, it item) (*protocol.FetchResult, error) {
+func (q *queue) fetch(ctx context.Context, s *session, it item) (*protocol.FetchAnswer, error) {
 	var b protocol.Fetch
 	if err := protocol.DecodeBody(it.Body, &b); err != nil {
 		return nil, err
 	}
 	limits := &q.conn.server.cfg.Limits
-	if n := uint64(len(b.Pages)); n > limits.FetchPages {
-		return nil, protocol.Errorf(protocol.CodeBatchTooLarge, "%d pages, the limit is %d", n, limits.FetchPages)
+	asked := uint64(len(b.Pages))
+	if asked > limits.FetchPages {
+		return nil, protocol.Errorf(protocol.CodeBatchTooLarge, "%d pages, the limit is %d", asked, limits.FetchPages)
 	}
-	pages, err := q.readPages(ctx, b.File, b.Pages)
-	if err != nil {
+	more := uint64(0) // pages that the answer has room for besides
+	if room := asked*(protocol.PageSize+pageOverhead) + frameSlack; b.Expand != nil && room < limits.FrameBytes {
+		more = min(b.Expand.Budget/protocol.PageSize, (limits.FrameBytes-room)/(protocol.PageSize+pageOverhead))
+	}
+	res := protocol.NewFetchAnswer(takeBuffer((asked+more+1)*(protocol.PageSize+pageOverhead)), b.Pages, int(more))
+	if err := q.conn.server.cfg.Store.Read(ctx, q.name, chunkKeys(b.File, b.Pages), res.Put); err != nil {
 		return nil, err
 	}
-	res := &protocol.FetchResult{}
-	for i, index := range b.Pages {
-		addPage(&res.Pages, index, pages[i])
-	}
-	q.conn.server.metrics.pagesFetched.Add(uint64(len(res.Pages.Indexes)))
+	q.conn.server.metrics.pagesFetched.Add(uint64(res.Len()))
 	if b.Expand != nil {
-		if err := q.expand(ctx, &b, pages, &res.Pages); err != nil {
+		if err := q.expand(ctx, &b, res, more*protocol.PageSize); err != nil {
 			return nil, err
 		}
 	}
 	return res, q.current(ctx, s)
 }
 
-// expand adds the pages that those of b lead to, within b's budget and what the frame leaves.
-func (q *queue) expand(ctx context.Context, b *protocol.Fetch, pages [][]byte, out *protocol.Pages) error {
+// expand adds the pages that those of b lead to, within a budget of bytes.
+func (q *queue) expand(ctx context.Context, b *protocol.Fetch, res *protocol.FetchAnswer, budget uint64) error {
 	file, err := q.mainFile(ctx)
 	if err != nil || file.pages == 0 {
 		return err
 	}
-	room := q.conn.server.cfg.Limits.FrameBytes - frameSlack - uint64(len(pages))*(protocol.PageSize+pageOverhead)
-	room = room / (protocol.PageSize + pageOverhead) * protocol.PageSize
-	from := make([]btree.Page, 0, len(pages))
+	from := make([]btree.Page, 0, len(b.Pages))
 	for i, index := range b.Pages {
-		if pages[i] != nil {
-			from = append(from, btree.Page{No: index + 1, Data: pages[i]})
+		if page := res.Page(i); page != nil {
+			from = append(from, btree.Page{No: index + 1, Data: page})
 		}
 	}
-	walk := q.walk(ctx, file, min(b.Expand.Budget, room))
+	walk := q.walk(ctx, file, budget)
 	found, err := walk.Expand(from, int(min(b.Expand.Depth, maxExpandDepth)))
 	if err != nil {
 		return err
 	}
 	for _, p := range found {
-		addPage(out, p.No-1, p.Data)
+		res.Add(p.No-1, p.Data)
 	}
 	q.conn.server.metrics.pagesExpanded.Add(uint64(len(found)))
 	return nil
@@ -104,13 +103,17 @@ func (q *queue) walk(ctx context.Context, f mainFile, budget uint64) *btree.Walk
 	}
 }
 
-// readPages returns the pages of a file with the indexes, each protocol.PageSize bytes, nil where there is no chunk.
-func (q *queue) readPages(ctx context.Context, tag uint8, indexes []uint32) ([][]byte, error) {
+func chunkKeys(tag uint8, indexes []uint32) [][]byte {
 	keys := make([][]byte, len(indexes))
 	for i, index := range indexes {
 		keys[i] = protocol.ChunkKey(tag, index)
 	}
-	values, err := q.conn.server.cfg.Store.Get(ctx, q.name, keys)
+	return keys
+}
+
+// readPages returns the pages of a file with the indexes, each protocol.PageSize bytes, nil where there is no chunk.
+func (q *queue) readPages(ctx context.Context, tag uint8, indexes []uint32) ([][]byte, error) {
+	values, err := q.conn.server.cfg.Store.Get(ctx, q.name, chunkKeys(tag, indexes))
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"errors"
 	"net"
 	"sync"
@@ -13,10 +14,37 @@ import (
 // outboxBytes is how many bytes of frames may wait for the peer before requests wait for it too.
 const outboxBytes = 8 * mib
 
-// outbox holds the frames that wait to be written.
+// keepBytes is the size from which on the memory of an answer is used again, rather than left to the garbage collector.
+const keepBytes = 64 * kib
+
+// buffers holds *[]byte of answers that were written.
+var buffers sync.Pool
+
+// takeBuffer returns memory for an answer of n bytes, nil if any will do.
+func takeBuffer(n uint64) []byte {
+	if n < keepBytes {
+		return nil
+	}
+	if b, ok := buffers.Get().(*[]byte); ok && uint64(cap(*b)) >= n {
+		return *b
+	}
+	return nil
+}
+
+// recycle gives up the buffer of an answer.
+func recycle(b []byte) {
+	if cap(b) >= keepBytes {
+		buffers.Put(&b)
+	}
+}
+
+// outMessage is a message with the buffer that it lies in, if that may be used again.
+type outMessage struct{ bytes, buffer []byte }
+
+// outbox holds the messages that wait to be written.
 type outbox struct {
 	mu     sync.Mutex
-	frames [][]byte
+	frames []outMessage
 	bytes  int           // of frames, and of those being written
 	more   chan struct{} // has an element when frames may have become non-empty
 	room   chan struct{} // closed and replaced when bytes went down
@@ -27,10 +55,10 @@ func (o *outbox) init() {
 	o.room = make(chan struct{})
 }
 
-func (o *outbox) add(b []byte) {
+func (o *outbox) add(m outMessage) {
 	o.mu.Lock()
-	o.frames = append(o.frames, b)
-	o.bytes += len(b)
+	o.frames = append(o.frames, m)
+	o.bytes += len(m.bytes)
 	o.mu.Unlock()
 	select {
 	case o.more <- struct{}{}:
@@ -39,7 +67,7 @@ func (o *outbox) add(b []byte) {
 }
 
 // take returns all frames.
-func (o *outbox) take() [][]byte {
+func (o *outbox) take() []outMessage {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	frames := o.frames
@@ -47,11 +75,12 @@ func (o *outbox) take() [][]byte {
 	return frames
 }
 
-// written says that n bytes have left.
-func (o *outbox) written(n int) {
+// written says that a message has left.
+func (o *outbox) written(m outMessage) {
+	recycle(m.buffer)
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.bytes -= n
+	o.bytes -= len(m.bytes)
 	close(o.room)
 	o.room = make(chan struct{})
 }
@@ -74,22 +103,32 @@ func (c *conn) push(frame any) {
 		c.close(closeInternal, "the server failed; its log says why")
 		return
 	}
-	c.out.add(b)
+	c.out.add(outMessage{bytes: b})
 }
 
 // answer queues a response, once the peer has read enough of those before.
 func (c *conn) answer(id uint64, result any) {
-	b, err := protocol.Encode(protocol.Response[any]{ID: id, Result: result})
-	if err != nil {
-		c.fail(id, c.internal("a result does not encode", err))
-		return
+	var m outMessage
+	if pages, ok := result.(*protocol.FetchAnswer); ok {
+		m.bytes, m.buffer = pages.Message(id)
+		if len(m.bytes) < cap(m.buffer)/2 { // pages were absent, or the buffer is of another size: what waits takes what it needs
+			recycle(m.buffer)
+			m = outMessage{bytes: bytes.Clone(m.bytes)}
+		}
+	} else {
+		b, err := protocol.Encode(protocol.Response[any]{ID: id, Result: result})
+		if err != nil {
+			c.fail(id, c.internal("a result does not encode", err))
+			return
+		}
+		m.bytes = b
 	}
-	if limit := c.server.cfg.Limits.FrameBytes; uint64(len(b)) > limit {
+	if limit := c.server.cfg.Limits.FrameBytes; uint64(len(m.bytes)) > limit {
 		c.fail(id, protocol.Errorf(protocol.CodePayloadTooLarge,
-			"the answer has %d bytes, a frame holds %d: ask for less", len(b), limit))
+			"the answer has %d bytes, a frame holds %d: ask for less", len(m.bytes), limit))
 		return
 	}
-	c.send(b)
+	c.send(m)
 }
 
 // fail queues an error response and counts it.
@@ -100,14 +139,14 @@ func (c *conn) fail(id uint64, e *protocol.Error) {
 		c.close(closeInternal, "an error does not encode")
 		return
 	}
-	c.send(b)
+	c.send(outMessage{bytes: b})
 }
 
-func (c *conn) send(b []byte) {
+func (c *conn) send(m outMessage) {
 	for {
 		room := c.out.full()
 		if room == nil {
-			c.out.add(b)
+			c.out.add(m)
 			return
 		}
 		select {
@@ -146,17 +185,17 @@ func (c *conn) write() {
 func (c *conn) flush() error {
 	frames := c.out.take()
 	c.net.cork()
-	for _, b := range frames {
+	for _, m := range frames {
 		if c.ctx.Err() != nil {
 			break
 		}
 		_ = c.ws.SetWriteDeadline(time.Now().Add(c.server.cfg.PingTimeout))
-		if err := c.ws.WriteMessage(websocket.BinaryMessage, b); err != nil {
+		if err := c.ws.WriteMessage(websocket.BinaryMessage, m.bytes); err != nil {
 			return err
 		}
 		c.server.metrics.framesOut.Add(1)
-		c.server.metrics.bytesOut.Add(uint64(len(b)))
-		c.out.written(len(b))
+		c.server.metrics.bytesOut.Add(uint64(len(m.bytes)))
+		c.out.written(m)
 	}
 	return c.net.uncork()
 }

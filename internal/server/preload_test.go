@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"bytes"
 	"database/sql"
 	"os"
 	"path/filepath"
@@ -168,7 +169,7 @@ func TestExpansionOfARealDatabase(t *testing.T) {
 
 		check := func(p protocol.Pages) {
 			for i, index := range p.Indexes {
-				require.Equal(t, at(index+1), p.Data[i*protocol.PageSize:(i+1)*protocol.PageSize])
+				require.True(t, bytes.Equal(at(index+1), p.Data[i*protocol.PageSize:(i+1)*protocol.PageSize]), "page %d at %d of %d", index, i, len(p.Indexes))
 			}
 		}
 		// A root with its children in one round trip.

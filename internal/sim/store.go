@@ -124,6 +124,13 @@ func (n *nodeStore) Get(ctx context.Context, actor string, keys [][]byte) (value
 	return values, err
 }
 
+// Read implements store.Store.
+func (n *nodeStore) Read(ctx context.Context, actor string, keys [][]byte, fn func(i int, value []byte)) error {
+	return n.do(&StoreOp{Kind: "get", Actor: actor}, "read", func() error {
+		return n.w.Store.Read(ctx, actor, keys, fn)
+	})
+}
+
 // Scan implements store.Store.
 func (n *nodeStore) Scan(ctx context.Context, actor string, r store.Range, reverse bool, fn func(key, value []byte) bool) error {
 	return n.do(&StoreOp{Kind: "scan", Actor: actor}, "read", func() error {

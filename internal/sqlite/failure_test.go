@@ -28,6 +28,13 @@ func (s *failing) Get(ctx context.Context, actor string, keys [][]byte) ([][]byt
 	return s.Store.Get(ctx, actor, keys)
 }
 
+func (s *failing) Read(ctx context.Context, actor string, keys [][]byte, fn func(i int, value []byte)) error {
+	if s.gets.Load() {
+		return errFailing
+	}
+	return s.Store.Read(ctx, actor, keys, fn)
+}
+
 func (s *failing) Apply(ctx context.Context, actor string, b *store.Batch) (store.Head, error) {
 	head, err := s.Store.Apply(ctx, actor, b)
 	if err == nil && s.applied.Load() {

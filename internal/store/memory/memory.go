@@ -82,22 +82,28 @@ func (s *Store) Resume(ctx context.Context, name string, generation uint64) (sto
 // Get implements store.Store.
 func (s *Store) Get(ctx context.Context, name string, keys [][]byte) ([][]byte, error) {
 	values := make([][]byte, len(keys))
-	a, done, err := s.enter(ctx, name, false)
+	err := s.Read(ctx, name, keys, func(i int, value []byte) { values[i] = clone(value) })
 	if err != nil {
 		return nil, err
 	}
-	if a == nil {
-		return values, nil
+	return values, nil
+}
+
+// Read implements store.Store.
+func (s *Store) Read(ctx context.Context, name string, keys [][]byte, fn func(i int, value []byte)) error {
+	a, done, err := s.enter(ctx, name, false)
+	if err != nil || a == nil {
+		return err
 	}
 	defer done()
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for i, key := range keys {
 		if _, value, ok := a.entries.Get(key); ok {
-			values[i] = clone(value)
+			fn(i, value)
 		}
 	}
-	return values, nil
+	return nil
 }
 
 // Scan implements store.Store.

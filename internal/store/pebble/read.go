@@ -12,33 +12,39 @@ import (
 
 // Get implements store.Store.
 func (s *Store) Get(ctx context.Context, actor string, keys [][]byte) ([][]byte, error) {
-	if err := s.enter(ctx); err != nil {
-		return nil, err
-	}
-	defer s.running.Done()
 	values := make([][]byte, len(keys))
-	prefix := dataPrefix(actor)
-	var err error
-	if len(keys) == 1 {
-		// One look-up asks the Bloom filters and needs no iterator.
-		err = read(s.db, appendEscaped(prefix, keys[0]), func(value []byte) error {
-			values[0] = append([]byte{}, value...)
-			return nil
-		})
-	} else {
-		err = s.getMany(prefix, keys, values)
-	}
+	err := s.Read(ctx, actor, keys, func(i int, value []byte) { values[i] = append([]byte{}, value...) })
 	if err != nil {
-		return nil, err
-	}
-	if err := s.durable(ctx, actor); err != nil {
 		return nil, err
 	}
 	return values, nil
 }
 
-// getMany looks up the keys, in key order, with one iterator.
-func (s *Store) getMany(prefix []byte, keys, values [][]byte) (err error) {
+// Read implements store.Store.
+func (s *Store) Read(ctx context.Context, actor string, keys [][]byte, fn func(i int, value []byte)) error {
+	if err := s.enter(ctx); err != nil {
+		return err
+	}
+	defer s.running.Done()
+	prefix := dataPrefix(actor)
+	var err error
+	if len(keys) == 1 {
+		// One look-up asks the Bloom filters and needs no iterator.
+		err = read(s.db, appendEscaped(prefix, keys[0]), func(value []byte) error {
+			fn(0, value)
+			return nil
+		})
+	} else {
+		err = s.readMany(prefix, keys, fn)
+	}
+	if err != nil {
+		return err
+	}
+	return s.durable(ctx, actor)
+}
+
+// readMany looks up the keys, in key order, with one iterator.
+func (s *Store) readMany(prefix []byte, keys [][]byte, fn func(i int, value []byte)) (err error) {
 	order := make([]int, len(keys))
 	for i := range order {
 		order[i] = i
@@ -64,7 +70,7 @@ func (s *Store) getMany(prefix []byte, keys, values [][]byte) (err error) {
 		if err != nil {
 			return translate(err)
 		}
-		values[i] = append([]byte{}, value...)
+		fn(i, value)
 	}
 	return nil
 }

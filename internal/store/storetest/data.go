@@ -112,6 +112,9 @@ func testEmptyAndAbsent(t *testing.T, s store.Store) {
 	values, err = s.Get(ctx, "a", keys("nil", "absent", "empty", ""))
 	require.NoError(t, err)
 	require.Equal(t, [][]byte{{}, nil, {}, []byte("empty key")}, values)
+	read := map[int]string{}
+	require.NoError(t, s.Read(ctx, "a", keys("nil", "absent", "empty", ""), func(i int, v []byte) { read[i] = string(v) }))
+	require.Equal(t, map[int]string{0: "", 2: "", 3: "empty key"}, read)
 	require.Equal(t, []string{"=empty key", "empty=", "nil="}, all(t, s, "a"))
 	requireExact(t, s, "a")
 	values, err = s.Get(ctx, "a", nil)

@@ -1,0 +1,50 @@
+package channel
+
+import (
+	"io"
+	"sync"
+)
+
+// keepBytes is the size up to which a connection keeps its buffers between frames. Larger ones hold pages, which stay where
+// they were received until they are staged, and are used again after that.
+const keepBytes = 64 << 10
+
+// buffers holds *[]byte of more than keepBytes.
+var buffers sync.Pool
+
+// readMessage reads all of r into buf, or into a larger buffer if that is too small.
+func readMessage(r io.Reader, buf []byte) ([]byte, error) {
+	buf = buf[:0]
+	for {
+		if len(buf) == cap(buf) {
+			buf = enlarge(buf)
+		}
+		n, err := r.Read(buf[len(buf):cap(buf)])
+		buf = buf[:len(buf)+n]
+		if err == io.EOF {
+			return buf, nil
+		}
+		if err != nil {
+			return buf, err
+		}
+	}
+}
+
+// enlarge copies a full buffer into a larger one.
+func enlarge(buf []byte) []byte {
+	n := max(2*cap(buf), 4<<10)
+	if n <= keepBytes {
+		return append(make([]byte, 0, n), buf...)
+	}
+	if b, ok := buffers.Get().(*[]byte); ok && cap(*b) > len(buf) {
+		return append((*b)[:0], buf...)
+	}
+	return append(make([]byte, 0, n), buf...)
+}
+
+// recycle gives up a buffer.
+func recycle(buf []byte) {
+	if cap(buf) > keepBytes {
+		buffers.Put(&buf)
+	}
+}

@@ -192,6 +192,9 @@ func (d *disk) file(name string, open func() (vfs.File, error)) (f vfs.File, err
 	if err != nil {
 		return nil, err
 	}
+	if isLog(name) {
+		return newLogFile(diskFile{f, d, name})
+	}
 	return &diskFile{f, d, name}, nil
 }
 

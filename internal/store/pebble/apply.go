@@ -3,6 +3,7 @@ package pebble
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -11,7 +12,7 @@ import (
 
 // Fence implements store.Store.
 func (s *Store) Fence(ctx context.Context, actor string) (store.Head, error) {
-	return s.write(ctx, actor, func(head store.Head) (store.Head, *pebble.Batch, error) {
+	return s.write(ctx, actor, nil, func(head store.Head, _ *memory) (store.Head, *pebble.Batch, error) {
 		head = head.Fenced()
 		batch := s.db.NewBatch()
 		return head, batch, batch.Set(headKey(actor), encodeHead(head), nil)
@@ -20,7 +21,7 @@ func (s *Store) Fence(ctx context.Context, actor string) (store.Head, error) {
 
 // Resume implements store.Store.
 func (s *Store) Resume(ctx context.Context, actor string, generation uint64) (store.Head, error) {
-	return s.write(ctx, actor, func(head store.Head) (store.Head, *pebble.Batch, error) {
+	return s.write(ctx, actor, nil, func(head store.Head, _ *memory) (store.Head, *pebble.Batch, error) {
 		next, err := head.Resumed(generation)
 		if err != nil {
 			return head, nil, err
@@ -32,18 +33,21 @@ func (s *Store) Resume(ctx context.Context, actor string, generation uint64) (st
 
 // Apply implements store.Store.
 func (s *Store) Apply(ctx context.Context, actor string, b *store.Batch) (store.Head, error) {
-	return s.write(ctx, actor, func(head store.Head) (store.Head, *pebble.Batch, error) {
+	return s.write(ctx, actor, b, func(head store.Head, m *memory) (store.Head, *pebble.Batch, error) {
 		if err := b.Check(head); err != nil {
 			return head, nil, err
 		}
-		return s.plan(actor, head, b)
+		return s.plan(actor, head, b, m)
 	})
 }
 
-// write makes one durable write to an actor. make turns the actor's head into the next one and a batch that stores it,
-// or says why not; then the head returned is the current one.
+// maker turns an actor's head into the next one and a batch that stores it, or says why not.
+type maker func(store.Head, *memory) (store.Head, *pebble.Batch, error)
+
+// write makes one durable write to an actor: that of b, or one of the head alone if b is nil. If make says why not, the
+// head returned is the current one.
 func (s *Store) write(
-	ctx context.Context, actor string, make func(store.Head) (store.Head, *pebble.Batch, error),
+	ctx context.Context, actor string, b *store.Batch, make maker,
 ) (store.Head, error) {
 	if err := s.enter(ctx); err != nil {
 		return store.Head{}, err
@@ -52,7 +56,7 @@ func (s *Store) write(
 	var err error
 	stopped := s.await(func() error {
 		defer s.running.Done()
-		head, err = s.finish(ctx, actor, make)
+		head, err = s.finish(ctx, actor, b, make)
 		return nil
 	})
 	if stopped != nil {
@@ -63,12 +67,12 @@ func (s *Store) write(
 
 // finish makes the write and waits until it is on stable storage.
 func (s *Store) finish(
-	ctx context.Context, actor string, make func(store.Head) (store.Head, *pebble.Batch, error),
+	ctx context.Context, actor string, b *store.Batch, make maker,
 ) (store.Head, error) {
 	a := s.gates.acquire(actor)
-	defer s.gates.release(actor, a)
+	defer s.gates.release(a)
 
-	head, batch, c, err := s.submit(a, actor, make)
+	head, batch, c, err := s.submit(a, b, make)
 	if c == nil {
 		// The refusal rests on what was read, which must be durable before anybody acts on it: an "applied before"
 		// acknowledges the earlier commit (I2).
@@ -96,15 +100,15 @@ func (s *Store) finish(
 // submit reads the head, makes the batch and hands it to Pebble, all under the actor's lock, so that the next write of
 // the actor sees this one; it does not wait for the sync. A nil commit means that nothing was handed over.
 func (s *Store) submit(
-	a *gate, actor string, make func(store.Head) (store.Head, *pebble.Batch, error),
+	a *gate, b *store.Batch, make maker,
 ) (store.Head, *pebble.Batch, *commit, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	head, err := readHead(s.db, actor)
+	head, err := s.head(a)
 	if err != nil {
 		return store.Head{}, nil, nil, err
 	}
-	next, batch, err := make(head)
+	next, batch, err := make(head, &a.memory)
 	if err == nil && batch.Len() > 0 {
 		err = s.checkSpace(head, next, uint64(batch.Len()))
 	}
@@ -115,7 +119,20 @@ func (s *Store) submit(
 		return head, nil, nil, err
 	}
 	c := s.gates.announce(a)
-	return next, batch, c, s.db.ApplyNoSyncWait(batch, pebble.Sync)
+	if err = s.db.ApplyNoSyncWait(batch, pebble.Sync); err == nil {
+		a.memory.wrote(next, b)
+	}
+	return next, batch, c, err
+}
+
+// head returns the head of the gate's actor. The caller holds a.mu; the head is the caller's own.
+func (s *Store) head(a *gate) (store.Head, error) {
+	if !a.memory.known {
+		return readHead(s.db, a.actor)
+	}
+	head := a.memory.head
+	head.Hints = slices.Clone(head.Hints)
+	return head, nil
 }
 
 // checkSpace refuses a batch of size bytes when the disk is full or nearly so. Once it is full, writes of the log wait

@@ -1,6 +1,7 @@
 package pebble
 
 import (
+	"container/list"
 	"context"
 	"sync"
 )
@@ -10,10 +11,17 @@ import (
 // Pebble shows a batch to readers before its log record is synced. A writer therefore announces its commit before it
 // hands the batch over, and whoever has read the actor's state waits for the last commit announced before letting
 // anybody know. Log records are synced in order, so that commit stands for all earlier ones.
+//
+// It also remembers what the next write of the actor is likely to ask for.
 type gate struct {
-	mu   sync.Mutex // held from the check of the head until the batch is in Pebble, not while it is synced
-	refs int        // calls that use the gate, guarded by gates.mu
-	last *commit    // last commit announced, guarded by gates.mu; nil if none since the gate was made
+	mu     sync.Mutex // held from the check of the head until the batch is in Pebble, not while it is synced
+	memory memory     // guarded by mu
+
+	// guarded by gates.mu
+	actor string
+	refs  int           // calls that use the gate
+	last  *commit       // last commit announced; nil if none since the gate was made
+	idle  *list.Element // in gates.idle, nil while refs is not 0
 }
 
 // commit is a write on its way to stable storage. err is set before done is closed.
@@ -22,13 +30,17 @@ type commit struct {
 	err  error
 }
 
-// gates are the gates of the actors that have calls under way.
+// gates are the gates of the actors that have calls under way, and of those that had some last.
 type gates struct {
 	failed <-chan struct{} // closed when no commit will be resolved any more
 
-	mu sync.Mutex
-	m  map[string]*gate
+	mu   sync.Mutex
+	m    map[string]*gate
+	idle list.List // gates that no call uses, the last used in front
 }
+
+// maxIdle is how many gates are kept that no call uses, for what they remember: a few KiB each.
+const maxIdle = 1000
 
 // acquire returns the actor's gate; release gives it back.
 func (g *gates) acquire(actor string) *gate {
@@ -36,18 +48,28 @@ func (g *gates) acquire(actor string) *gate {
 	defer g.mu.Unlock()
 	a := g.m[actor]
 	if a == nil {
-		a = &gate{}
+		a = &gate{actor: actor}
 		g.m[actor] = a
+	}
+	if a.idle != nil {
+		g.idle.Remove(a.idle)
+		a.idle = nil
 	}
 	a.refs++
 	return a
 }
 
-func (g *gates) release(actor string, a *gate) {
+func (g *gates) release(a *gate) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if a.refs--; a.refs == 0 {
-		delete(g.m, actor)
+	if a.refs--; a.refs > 0 {
+		return
+	}
+	a.last = nil
+	a.idle = g.idle.PushFront(a)
+	if g.idle.Len() > maxIdle {
+		oldest := g.idle.Remove(g.idle.Back()).(*gate)
+		delete(g.m, oldest.actor)
 	}
 }
 

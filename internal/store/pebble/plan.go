@@ -21,7 +21,7 @@ const (
 
 // plan turns b into a Pebble batch that includes the next head. It is called under the actor's lock. The error is of
 // package store; a batch returned with one is to be closed.
-func (s *Store) plan(actor string, head store.Head, b *store.Batch) (store.Head, *pebble.Batch, error) {
+func (s *Store) plan(actor string, head store.Head, b *store.Batch, m *memory) (store.Head, *pebble.Batch, error) {
 	prefix := dataPrefix(actor)
 	ranges, writes := b.Ranges(), b.Writes()
 	batch := s.db.NewBatchWithSize(batchSize(prefix, writes, len(b.Hints)))
@@ -33,7 +33,7 @@ func (s *Store) plan(actor string, head store.Head, b *store.Batch) (store.Head,
 		}
 		used -= freed
 	}
-	used, err := s.put(batch, prefix, ranges, writes, used)
+	used, err := s.put(batch, prefix, ranges, writes, used, m)
 	if err != nil {
 		return head, batch, err
 	}
@@ -96,19 +96,16 @@ func (s *Store) deleteRange(batch *pebble.Batch, prefix []byte, r store.Range) (
 	return freed, nil
 }
 
-// put adds the writes to the batch and returns the bytes used after them. The sizes of what they replace are found in
-// one pass in key order; keys in the ranges have been counted already.
+// put adds the writes to the batch and returns the bytes used after them. The sizes of what they replace are remembered,
+// or found in one pass in key order; keys in the ranges have been counted already.
 func (s *Store) put(
-	batch *pebble.Batch, prefix []byte, ranges []store.Range, writes []store.Write, used uint64,
+	batch *pebble.Batch, prefix []byte, ranges []store.Range, writes []store.Write, used uint64, m *memory,
 ) (_ uint64, err error) {
-	if len(writes) == 0 {
-		return used, nil
-	}
-	w, err := newWalker(s.db, prefix)
-	if err != nil {
-		return 0, err
-	}
+	var w *walker // made when it is needed
 	defer func() {
+		if w == nil {
+			return
+		}
 		if closeErr := w.close(); err == nil {
 			err = closeErr
 		}
@@ -118,14 +115,25 @@ func (s *Store) put(
 			ranges = ranges[1:]
 		}
 		deleted := len(ranges) > 0 && ranges[0].Contains(write.Key)
-		present := !deleted && w.find(write.Key)
+		size, present := m.size(write.Key)
+		if !deleted && !present {
+			if w == nil {
+				if w, err = newWalker(s.db, prefix); err != nil {
+					return 0, err
+				}
+			}
+			if present = w.find(write.Key); present {
+				value := w.iter.LazyValue()
+				size = value.Len()
+			}
+		}
+		present = present && !deleted
 		if present {
-			value := w.iter.LazyValue()
-			used -= uint64(len(write.Key) + value.Len())
+			used -= uint64(len(write.Key) + size)
 		}
 		if write.Delete {
 			if present {
-				if err := batch.Delete(w.target, nil); err != nil {
+				if err := batch.Delete(appendEscaped(bytes.Clone(prefix), write.Key), nil); err != nil {
 					return 0, translate(err)
 				}
 			}

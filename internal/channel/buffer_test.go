@@ -3,6 +3,7 @@ package channel_test
 import (
 	"bytes"
 	"context"
+	"math"
 	"runtime"
 	"testing"
 
@@ -43,12 +44,15 @@ func TestLargeAnswersReuseMemory(t *testing.T) {
 	first.Release()
 	second.Release()
 
-	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
+	// Client and server are in this process: each copy of the pages beyond the one buffer of either side would count. The
+	// garbage collector may empty a pool, and the race detector makes pools forget, so the best round is looked at.
+	least := uint64(math.MaxUint64)
 	for range rounds {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
 		fetch().Release()
+		runtime.ReadMemStats(&after)
+		least = min(least, after.TotalAlloc-before.TotalAlloc)
 	}
-	runtime.ReadMemStats(&after)
-	// Client and server are in this process. Each copy of the pages beyond the one buffer of either side would count.
-	require.Less(t, (after.TotalAlloc-before.TotalAlloc)/rounds, uint64(pages*protocol.PageSize))
+	require.Less(t, least, uint64(pages*protocol.PageSize/2))
 }

@@ -22,6 +22,8 @@ static const pw_api api = {
     .op_wait = pw_op_wait,
     .op_cancel = pw_op_cancel,
     .op_free = pw_op_free,
+    .op_spare = pw_op_spare,
+    .op_reuse = pw_op_reuse,
     .cursor_reset = pw_cursor_reset,
 };
 

@@ -2,7 +2,22 @@
 // Who may go when (transactions) is the business of runner.ts.
 
 import { abortError, bridgeError, type Failure, operationError, PagewireError } from "./errors.js";
-import { ALL, EXEC, GET, type Handle, type Job, keep, native, type Packed, RUN } from "./native.js";
+import {
+  ALL,
+  EXEC,
+  GET,
+  type Handle,
+  type Job,
+  keep,
+  LIMITS,
+  mostValues,
+  native,
+  type Packed,
+  RUN,
+  SHAPE,
+  VALUES,
+  WAIT,
+} from "./native.js";
 import { type CallOptions, checkParams, timeoutOf } from "./options.js";
 import { failed, type Integers, type Mode, modeOf, Result, type RowMode, Shapes } from "./rows.js";
 
@@ -20,7 +35,7 @@ export type Finish<T> = (result: Result, sql: Sql, mode: Mode) => T;
 
 export const finishExec: Finish<void> = () => {};
 export const finishAll: Finish<unknown[]> = (result, sql, mode) => result.rows(sql.shapes, mode);
-export const finishGet: Finish<unknown> = (result, sql, mode) => result.rows(sql.shapes, mode)[0];
+export const finishGet: Finish<unknown> = (result, sql, mode) => result.row(sql.shapes, mode);
 export const finishEpoch: Finish<number> = (result) => result.epoch;
 export const finishRun = (result: Result, sql: Sql, mode: Mode) => {
   const { changes, lastInsertRowid } = result;
@@ -31,10 +46,6 @@ export const finishRun = (result: Result, sql: Sql, mode: Mode) => {
 
 /** The kind of operation that each of them belongs to. */
 export const kinds = { exec: EXEC, run: RUN, get: GET, all: ALL } as const;
-
-// Added to an operation's kind: what is passed as its parameters is the only one of them, which spares
-// the bridge to look into an array. WHAT_ONE in napi/ops.c.
-const ONE = 8;
 
 /** Defaults of a database's calls. */
 export interface Defaults {
@@ -154,24 +165,13 @@ export class Core {
     let timeout = this.defaults.timeout;
     let signal: AbortSignal | undefined;
     try {
-      let one = 0;
-      if (Array.isArray(params)) {
-        if (params.length === 1) {
-          params = params[0];
-          one = ONE;
-        }
-      } else if (params !== undefined) checkParams(params);
       if (options !== undefined) {
         mode = this.modeFor(options);
         timeout = timeoutOf(options.timeout, timeout);
         signal = options.signal;
         if (signal?.aborted) throw abortError(signal);
       }
-      const what = sql.shapes.latest * 16 + one + kind;
-      const packed =
-        epoch === 0 && timeout === 0 && maxRows === 0
-          ? this.#bridge.run(sql.handle, what, params)
-          : this.#bridge.run(sql.handle, what, params, epoch, timeout, maxRows);
+      const packed = this.#send(kind, sql, params, epoch, timeout, maxRows);
       if (typeof packed === "number") {
         return this.#pend(
           packed,
@@ -190,6 +190,21 @@ export class Core {
     }
   }
 
+  /** Hands a statement to the bridge, the values of its parameters one by one if they are few. */
+  #send(what: number, sql: Sql, params: unknown, epoch: number, timeout: number, maxRows: number): Packed | number {
+    const { handle } = sql;
+    const limited = epoch !== 0 || timeout !== 0 || maxRows !== 0;
+    what += sql.shapes.latest * SHAPE;
+    if (Array.isArray(params) && params.length <= mostValues) {
+      if (limited) return this.#bridge.run(handle, what + VALUES + LIMITS, epoch, timeout, maxRows, ...params);
+      if (params.length === 1) return this.#bridge.run(handle, what + VALUES, params[0]);
+      return this.#bridge.run(handle, what + VALUES, ...params);
+    }
+    checkParams(params);
+    if (limited) return this.#bridge.run(handle, what + LIMITS, epoch, timeout, maxRows, params);
+    return this.#bridge.run(handle, what, params);
+  }
+
   /** The same, while this thread waits. */
   runSync<T>(
     kind: number,
@@ -200,23 +215,12 @@ export class Core {
     finish: Finish<T>,
     maxRows = 0,
   ): T {
-    let one = 0;
-    if (Array.isArray(params)) {
-      if (params.length === 1) {
-        params = params[0];
-        one = ONE;
-      }
-    } else if (params !== undefined) checkParams(params);
     const mode = this.modeFor(options);
     const timeout = timeoutOf(options?.timeout, this.defaults.timeout);
     if (options?.signal?.aborted) throw abortError(options.signal);
     let packed: Packed;
     try {
-      const what = sql.shapes.latest * 16 + one + kind;
-      packed =
-        epoch === 0 && timeout === 0 && maxRows === 0
-          ? this.#bridge.runSync(sql.handle, what, params)
-          : this.#bridge.runSync(sql.handle, what, params, epoch, timeout, maxRows);
+      packed = this.#send(kind + WAIT, sql, params, epoch, timeout, maxRows) as Packed;
     } catch (error) {
       throw bridgeError(error);
     }

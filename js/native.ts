@@ -14,6 +14,17 @@ export const GET = 3;
 export const ALL = 4;
 export const STEP = 6;
 
+// WHAT_* of napi/ops.c.
+/** What follows are the values of positional parameters, not an array of them. */
+export const VALUES = 8;
+/** Before the parameters come needEpoch, timeoutMs and maxRows. */
+export const LIMITS = 16;
+/** The thread waits for the result. */
+export const WAIT = 32;
+export const SHAPE = 64;
+/** Values that may follow. */
+export const mostValues = 8;
+
 /** A finished result: its text, or [text, names, blob, buffer], or a failure; rows.ts reads them. */
 export type Packed = string | unknown[];
 
@@ -25,23 +36,8 @@ interface Bridge {
     dispatch: (kind: number, token: number, a: unknown, b: unknown) => void,
     bad: (where: number | string, value: unknown, why: string) => never,
   ): void;
-  /** `what` is the known shape times 16, plus 8 if params is itself the only one, plus the kind; the last three may be left out. */
-  run(
-    stmt: Handle,
-    what: number,
-    params: unknown,
-    needEpoch?: number,
-    timeoutMs?: number,
-    maxRows?: number,
-  ): Packed | number;
-  runSync(
-    stmt: Handle,
-    what: number,
-    params: unknown,
-    needEpoch?: number,
-    timeoutMs?: number,
-    maxRows?: number,
-  ): Packed;
+  /** `what` is the known shape times SHAPE, plus the kind, plus VALUES, LIMITS and WAIT where they apply. */
+  run(stmt: Handle, what: number, ...rest: unknown[]): Packed | number;
   batch(
     db: Handle,
     stmts: Handle[],

@@ -39,19 +39,30 @@ const TEXT = 3;
 const BLOB = 4;
 
 /**
- * Reads n rows: cells from f64[i] on (i64 is the same memory), their tags from u8[t] on, text and blobs
- * from their beginning.
+ * Reads n rows, or one without an array around it: cells from f64[i] on (i64 is the same memory), their tags
+ * from u8[t] on, text and blobs from their beginning.
  */
-type Decoder = (
-  f64: Float64Array,
-  i64: BigInt64Array,
-  u8: Uint8Array,
-  i: number,
-  t: number,
-  n: number,
-  text: string,
-  blob: Uint8Array,
-) => unknown[];
+interface Decoder {
+  all(
+    f64: Float64Array,
+    i64: BigInt64Array,
+    u8: Uint8Array,
+    i: number,
+    t: number,
+    text: string,
+    blob: Uint8Array,
+    n: number,
+  ): unknown[];
+  one(
+    f64: Float64Array,
+    i64: BigInt64Array,
+    u8: Uint8Array,
+    i: number,
+    t: number,
+    text: string,
+    blob: Uint8Array,
+  ): unknown;
+}
 
 /** The column names of a result, and their decoders by mode. */
 export class Shape {
@@ -91,7 +102,7 @@ function canCompile(): boolean {
 
 function compile(names: readonly string[], mode: Mode): Decoder {
   const integers = mode % 3;
-  const body = names.map((name, c) => {
+  const cells = names.map((name, c) => {
     const key = JSON.stringify(name);
     const int = integers === 2 ? `BigInt(f64[i + ${c}])` : `f64[i + ${c}]`;
     const big = integers === 1 ? `unsafe(${key}, i64[i + ${c}])` : `i64[i + ${c}]`;
@@ -109,18 +120,26 @@ function compile(names: readonly string[], mode: Mode): Decoder {
     name === "__proto__" ? `["__proto__"]: v${c}` : `${JSON.stringify(name)}: v${c}`,
   );
   const row = mode >= 3 ? `[${names.map((_, c) => `v${c}`).join(", ")}]` : `{${fields.join(", ")}}`;
-  const vars = names.map((_, c) => `v${c}`).join(", ");
+  const vars = names.map((_, c) => `, v${c}`).join("");
+  const body = cells.join("\n");
   const source = `"use strict";
-  return function (f64, i64, u8, i, t, n, text, blob) {
-    const rows = new Array(n);
-    let p = 0, b = 0${vars === "" ? "" : `, ${vars}`};
-    for (let r = 0; r < n; r++) {
-      ${body.join("\n      ")}
-      i += ${names.length};
-      t += ${names.length};
-      rows[r] = ${row};
-    }
-    return rows;
+  return {
+    all(f64, i64, u8, i, t, text, blob, n) {
+      const rows = new Array(n);
+      let p = 0, b = 0${vars};
+      for (let r = 0; r < n; r++) {
+        ${body}
+        i += ${names.length};
+        t += ${names.length};
+        rows[r] = ${row};
+      }
+      return rows;
+    },
+    one(f64, i64, u8, i, t, text, blob) {
+      let p = 0, b = 0${vars};
+      ${body}
+      return ${row};
+    },
   };`;
   return new Function("unsafe", source)(unsafe) as Decoder;
 }
@@ -129,7 +148,7 @@ function interpret(names: readonly string[], mode: Mode): Decoder {
   const integers = mode % 3;
   const asArray = mode >= 3;
   const ncol = names.length;
-  return (f64, i64, u8, i, t, n, text, blob) => {
+  const all: Decoder["all"] = (f64, i64, u8, i, t, text, blob, n) => {
     const rows: unknown[] = new Array(n);
     let p = 0;
     let b = 0;
@@ -163,6 +182,7 @@ function interpret(names: readonly string[], mode: Mode): Decoder {
     }
     return rows;
   };
+  return { all, one: (f64, i64, u8, i, t, text, blob) => all(f64, i64, u8, i, t, text, blob, 1)[0] };
 }
 
 function toObject(names: readonly string[], row: Cell[]): Row {
@@ -246,7 +266,17 @@ export class Result {
     const i = this.base + HEAD;
     const t = (i + n * this.ncol) * 8;
     const shape = shapes.find(this.f64[this.base + 3]!);
-    return shape.decoder(mode)(this.f64, this.i64, this.u8, i, t, n, this.text, this.blob);
+    return shape.decoder(mode).all(this.f64, this.i64, this.u8, i, t, this.text, this.blob, n);
+  }
+
+  /** The only row, decoded; undefined if there is none. */
+  row(shapes: Shapes, mode: Mode): unknown {
+    const { f64, base } = this;
+    if (f64[base + 1] === 0) return undefined;
+    const i = base + HEAD;
+    const t = (i + f64[base + 2]!) * 8;
+    const shape = shapes.find(f64[base + 3]!);
+    return shape.decoder(mode).one(f64, this.i64, this.u8, i, t, this.text, this.blob);
   }
 
   /** Goes on to the item behind this one in the same buffer. */

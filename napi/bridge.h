@@ -65,6 +65,7 @@ struct bridge {
   uint32_t *free_tokens;
   uint32_t n_tokens, n_free;
   uint32_t pending; /* tokens in use: not 0 keeps the process alive */
+  pw_op *spare; /* kept for the next operation of one item, or NULL */
   /* Reused while parameters are converted, which runs no JavaScript. */
   pw_value *values;
   size_t cap_values;
@@ -103,7 +104,7 @@ void token_release(bridge *b, uint32_t token);
 
 /* params.c */
 int params_bind(bridge *b, pw_op *op, uint32_t item, napi_value params);
-int params_bind_one(bridge *b, pw_op *op, uint32_t item, napi_value value);
+int params_bind_values(bridge *b, pw_op *op, napi_value *values, size_t n);
 
 /* result.c */
 napi_value result_of(bridge *b, pw_op *op);

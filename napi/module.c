@@ -73,6 +73,7 @@ static void on_finalize(napi_env env, void *data, void *hint) {
   (void)env;
   (void)hint;
   if (b->box) mailbox_unref(b->box);
+  if (b->spare) b->api->op_free(b->spare);
   free(b->ops);
   free(b->free_tokens);
   free(b->values);

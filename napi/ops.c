@@ -15,6 +15,20 @@ typedef struct op_mail {
   uint32_t token;
 } op_mail;
 
+static pw_op *op_begin(bridge *b, pw_db *db, int kind) {
+  pw_op *op = b->spare;
+  if (op == NULL) return b->api->op_new(db, kind, 1);
+  b->spare = NULL;
+  b->api->op_reuse(op, db, kind);
+  return op;
+}
+
+static void op_end(bridge *b, pw_op *op) {
+  if (b->spare) b->api->op_free(op);
+  else if (b->api->op_spare(op)) b->spare = op;
+}
+
+/* Runs on any thread. */
 static void op_discard(mail *m) {
   op_mail *letter = (op_mail *)m;
   mailbox *box = letter->box;
@@ -31,7 +45,9 @@ static void op_deliver(bridge *b, mail *m, napi_value args[MAIL_ARGS]) {
   napi_get_undefined(b->env, &args[3]);
   if (args[2] == NULL) args[2] = args[3];
   token_release(b, letter->token);
-  op_discard(m);
+  op_end(b, letter->op);
+  mailbox_unref(letter->box);
+  free(letter);
 }
 
 /* Called by the engine on any thread. */
@@ -70,7 +86,7 @@ static napi_value op_run(bridge *b, pw_op *op, int wait) {
     b->api->op_wait(op);
   }
   out = result_of(b, op);
-  b->api->op_free(op);
+  op_end(b, op);
   return out;
 }
 
@@ -123,49 +139,60 @@ static handle *handle_of(napi_env env, napi_value v, int magic) {
   return h;
 }
 
-/* Read the optional epoch and timeout, which stand from argument at on. */
-static int read_limits(bridge *b, pw_op *op, size_t argc, napi_value *argv, size_t at) {
-  napi_status status = napi_ok;
-  if (argc > at) status = napi_get_value_uint32(b->env, argv[at], &op->need_epoch);
-  if (status == napi_ok && argc > at + 1)
-    status = napi_get_value_int64(b->env, argv[at + 1], &op->timeout_ms);
+/* Read epoch and timeout. */
+static int read_limits(bridge *b, pw_op *op, napi_value *argv) {
+  napi_status status = napi_get_value_uint32(b->env, argv[0], &op->need_epoch);
+  if (status == napi_ok) status = napi_get_value_int64(b->env, argv[1], &op->timeout_ms);
   return !bridge_failed(b->env, status);
 }
 
 /*
-** run(stmt, what, params, needEpoch, timeoutMs, maxRows): what is the shape
-** times 16, plus WHAT_ONE if params is itself the only parameter, plus the
-** kind of operation; the last three may be left out. The hot path: a call into
-** N-API costs as much as a good part of SQLite's share of a point read.
+** run(stmt, what, [needEpoch, timeoutMs, maxRows,] params), where what is the
+** shape times WHAT_SHAPE, plus the kind of operation, plus
+**
+**   WHAT_VALUES   instead of params there follow the values of positional
+**                 parameters, MOST_VALUES at most
+**   WHAT_LIMITS   the three limits are given
+**   WHAT_WAIT     this thread waits for the result, if it cannot run it at once
+**
+** The hot path: a call into N-API costs as much as a good part of SQLite's share
+** of a point read, and those for the elements of an array cost most.
 */
-#define WHAT_KIND 7
-#define WHAT_ONE  8
-static napi_value run(napi_env env, napi_callback_info info, int wait) {
-  napi_value argv[6];
-  size_t argc;
+#define WHAT_KIND   7
+#define WHAT_VALUES 8
+#define WHAT_LIMITS 16
+#define WHAT_WAIT   32
+#define WHAT_SHAPE  64
+#define MOST_VALUES 8
+static napi_value js_run(napi_env env, napi_callback_info info) {
+  napi_value argv[5 + MOST_VALUES];
+  size_t argc, at = 2;
   uint32_t what;
-  bridge *b = bridge_enter(env, info, 6, argv, &argc);
+  bridge *b = bridge_enter(env, info, 5 + MOST_VALUES, argv, &argc);
   handle *h;
   pw_op *op;
+  int ok = 1;
   if (b == NULL) return NULL;
   if ((h = handle_of(env, argv[0], HANDLE_STMT)) == NULL) return NULL;
   if (bridge_failed(env, napi_get_value_uint32(env, argv[1], &what))) return NULL;
-  op = b->api->op_new(h->db, (int)(what & WHAT_KIND), 1);
-  b->api->op_item(op, 0, h->stmt, what >> 4);
-  if (!(what & WHAT_ONE ? params_bind_one : params_bind)(b, op, 0, argv[2]) ||
-      (argc > 3 && !read_limits(b, op, argc, argv, 3)) ||
-      (argc > 5 && bridge_failed(env, napi_get_value_uint32(env, argv[5], &op->max_rows)))) {
+  if (argc > 5 + MOST_VALUES) { /* of an array with an iterator of its own */
+    bridge_throw(env, "internal_error", "too many values");
+    return NULL;
+  }
+  op = op_begin(b, h->db, (int)(what & WHAT_KIND));
+  b->api->op_item(op, 0, h->stmt, what / WHAT_SHAPE);
+  if (what & WHAT_LIMITS) {
+    at = 5;
+    ok = read_limits(b, op, argv + 2) &&
+         !bridge_failed(env, napi_get_value_uint32(env, argv[4], &op->max_rows));
+  }
+  if (ok && what & WHAT_VALUES) ok = params_bind_values(b, op, argv + at, argc - at);
+  else if (ok) ok = params_bind(b, op, 0, argv[at]);
+  if (!ok) {
     b->api->op_free(op);
     return NULL;
   }
-  return op_run(b, op, wait);
-}
-
-static napi_value js_run(napi_env env, napi_callback_info info) {
-  return run(env, info, 0);
-}
-static napi_value js_run_sync(napi_env env, napi_callback_info info) {
-  return run(env, info, 1);
+  return op_run(b, op, what & WHAT_WAIT);
 }
 
 /* Set and bind item i of a batch from the i-th statement, parameters and shape. */
@@ -194,9 +221,8 @@ static int batch_item(bridge *b, pw_op *op, uint32_t i, napi_value stmts, napi_v
 /* batch(db, stmts, params, shapes, needEpoch, timeoutMs) */
 static napi_value batch(napi_env env, napi_callback_info info, int wait) {
   napi_value argv[6];
-  size_t argc;
   uint32_t i, n;
-  bridge *b = bridge_enter(env, info, 6, argv, &argc);
+  bridge *b = bridge_enter(env, info, 6, argv, NULL);
   handle *h;
   pw_op *op;
   int ok = 1;
@@ -205,7 +231,7 @@ static napi_value batch(napi_env env, napi_callback_info info, int wait) {
   if (bridge_failed(env, napi_get_array_length(env, argv[1], &n))) return NULL;
   op = b->api->op_new(h->db, PW_BATCH, n);
   for (i = 0; i < n && ok; i++) ok = batch_item(b, op, i, argv[1], argv[2], argv[3]);
-  if (!ok || !read_limits(b, op, argc, argv, 4)) {
+  if (!ok || !read_limits(b, op, argv + 4)) {
     b->api->op_free(op);
     return NULL;
   }
@@ -313,7 +339,6 @@ static napi_value js_db_metrics(napi_env env, napi_callback_info info) {
 napi_status ops_define(bridge *b, napi_value exports) {
   const napi_property_descriptor functions[] = {
       {"run", NULL, js_run, NULL, NULL, NULL, napi_enumerable, b},
-      {"runSync", NULL, js_run_sync, NULL, NULL, NULL, napi_enumerable, b},
       {"batch", NULL, js_batch, NULL, NULL, NULL, napi_enumerable, b},
       {"batchSync", NULL, js_batch_sync, NULL, NULL, NULL, napi_enumerable, b},
       {"cancel", NULL, js_cancel, NULL, NULL, NULL, napi_enumerable, b},

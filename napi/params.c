@@ -254,10 +254,10 @@ static void trim_arena(bridge *b) {
   b->cap_arena = 0;
 }
 
-/* Bind one positional value. Returns 0 with an exception pending if it cannot be bound. */
-int params_bind_one(bridge *b, pw_op *op, uint32_t item, napi_value value) {
-  input in = {.values = &value, .names = NULL, .n = 1};
-  int ok = bind_input(b, op, item, &in);
+/* Bind n positional values to op. Returns 0 with an exception pending if one cannot be bound. */
+int params_bind_values(bridge *b, pw_op *op, napi_value *values, size_t n) {
+  input in = {.values = values, .names = NULL, .n = (uint32_t)n};
+  int ok = bind_input(b, op, 0, &in);
   trim_arena(b);
   return ok;
 }

@@ -43,11 +43,16 @@ int pw_db_cancelled(pw_db *db) {
   return atomic_load(&db->cancelled);
 }
 
+/* The time of an inline read counts from the first look at the clock on: the
+** short ones, which are most, never look. */
 static int on_progress(void *ctx) {
   pw_db *db = ctx;
-  if (atomic_load(&db->cancelled) || (db->until_ns && pw_now_ns() > db->until_ns)) {
-    db->interrupted = 1;
+  int64_t now = db->until_ns || db->inline_mode == PW_INLINE_READ ? pw_now_ns() : 0;
+
+  if (!db->until_ns && db->inline_mode == PW_INLINE_READ) {
+    db->until_ns = now + PW_INLINE_BUDGET_NS;
   }
+  if (atomic_load(&db->cancelled) || (db->until_ns && now > db->until_ns)) db->interrupted = 1;
   return db->interrupted;
 }
 

@@ -183,7 +183,7 @@ static int run_write(pw_op *op) {
 
   if (savepoint(db, SAVE) != SQLITE_OK) return 0;
   db->inline_mode = PW_INLINE_WRITE;
-  db->until_ns = 0;
+  db->until_ns = 0; /* what came before may have looked at the clock */
   pw_op_run(op);
   if (sqlite3_get_autocommit(db->conn)) return 1; /* it was OR ROLLBACK, for one */
   if (!db->missed && savepoint(db, RELEASE) == SQLITE_OK) return 1;
@@ -196,9 +196,14 @@ static int run_write(pw_op *op) {
   return 0;
 }
 
+/* Runs a read; 0 if it must be run again, by a worker. One that has outlasted its
+** time is not begun here again before a worker has seen it end within that. */
 static int run_read(pw_op *op) {
   pw_op_run(op);
-  return !op->db->missed && !(op->failed && (op->error.sqlite & 0xFF) == SQLITE_INTERRUPT);
+  if (op->db->missed) return 0;
+  if (!op->failed || (op->error.sqlite & 0xFF) != SQLITE_INTERRUPT) return 1;
+  op->items[0].stmt->lengthy = 1;
+  return 0;
 }
 
 /* Runs op on this thread, which owns the database; 0 if a worker must. */
@@ -208,8 +213,9 @@ int pw_inline_run(pw_op *op) {
 
   db->inline_mode = PW_INLINE_READ;
   db->missed = 0;
-  db->until_ns = pw_now_ns() + PW_INLINE_BUDGET_NS;
-  if ((!op->need_epoch || !sqlite3_get_autocommit(db->conn)) && may_run(op)) {
+  db->until_ns = 0;
+  if (!op->items[0].stmt->lengthy && (!op->need_epoch || !sqlite3_get_autocommit(db->conn)) &&
+      may_run(op)) {
     ran = writes(op->items[0].stmt) ? run_write(op) : run_read(op);
     if (ran) {
       db->metrics.inline_hits++;

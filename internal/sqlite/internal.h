@@ -113,10 +113,11 @@ struct pw_db {
   int compiled;                  /* a statement was: the schema may have been loaded */
   int suspect;                   /* the schema may lack statistics: load it again */
   int invalidate;                /* make SQLite drop its cache at the next lock */
-  int64_t until_ns;              /* when to interrupt; 0 never */
+  int64_t until_ns;              /* when to interrupt; 0 never, but see on_progress() */
   int rolled_back;               /* SQLite did, in the running operation */
   atomic_int cancelled;          /* the running operation was cancelled */
   uint32_t epoch;
+  uint32_t untimed[7];           /* inline operations since one was timed, by kind */
   char denied[160];              /* why the guard refused, "" if it did not */
   pw_error io_error;             /* why the VFS failed, sqlite != 0 if it did */
   uint32_t hints[PW_MAX_HINTS];  /* pages in the order of their first use */
@@ -133,6 +134,7 @@ struct pw_stmt {
   pw_stmt *next_garbage;
   sqlite3_stmt *st;
   int readonly;                  /* may run inline */
+  int lengthy;                   /* as a read it has outlasted its time inline */
   int writes;                    /* PW_KNOWN ..., 0 if not found out yet; see inline.c */
   int has_nul;                   /* the text cannot be prepared */
   int cursor;                    /* 1: a PW_STEP has begun, -1: a reload ended it */
@@ -219,18 +221,18 @@ pw_stmt *pw_stmt_ref(pw_stmt *stmt);
 void pw_stmt_free(pw_stmt *stmt);
 
 /* rows.c */
-typedef struct pw_packer {
-  pw_rows *rows;
-  size_t cap_cell, cap_text, cap_blob; /* cells, bytes, bytes */
-} pw_packer;
-int pw_pack_row(pw_packer *packer, sqlite3_stmt *st, uint32_t ncol);
+int pw_pack_row(pw_rows *rows, sqlite3_stmt *st, uint32_t ncol);
+void pw_rows_clear(pw_rows *rows);
 void pw_rows_free(pw_rows *rows);
+size_t pw_rows_memory(const pw_rows *rows);
 
 /* op.c */
 pw_op *pw_op_new(pw_db *db, int kind, uint32_t nitem);
 void pw_op_item(pw_op *op, uint32_t item, pw_stmt *stmt, uint32_t shape);
 void pw_op_bind(pw_op *op, uint32_t item, const pw_value *params, uint32_t n);
 void pw_op_free(pw_op *op);
+int pw_op_spare(pw_op *op);
+void pw_op_reuse(pw_op *op, pw_db *db, int kind);
 void pw_op_clear_result(pw_op *op);
 void pw_op_fail(pw_op *op, const char *code, int sqlite, const char *format, ...);
 void pw_error_set(pw_error *error, const char *code, int sqlite, const char *message);

@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include "internal.h"
 
+#define SPARE_BYTES (64u * 1024) /* memory of an operation that is kept for another */
+
 void pw_error_clear(pw_error *error) {
   sqlite3_free(error->message);
   memset(error, 0, sizeof(*error));
@@ -35,19 +37,94 @@ void pw_op_fail(pw_op *op, const char *code, int sqlite, const char *format, ...
   pw_error_set(&op->error, code, sqlite, message);
 }
 
+/* Makes job, of which only the first item's memory means something, into an
+** operation that nothing is known of yet. */
+static pw_op *start(pw_job *job, pw_db *db, int kind, uint32_t nitem) {
+  pw_op *op = &job->op;
+
+  pw_db_ref(db);
+  op->db = db;
+  op->kind = kind;
+  op->items = &job->first;
+  op->nitem = nitem;
+  op->max_rows = op->need_epoch = 0;
+  op->timeout_ms = 0;
+  op->ran_inline = op->autocommit = 0;
+  op->epoch = 0;
+  job->state = OP_NEW;
+  job->reset_only = 0;
+  job->until_ns = 0;
+  job->cancel[0] = 0;
+  return op;
+}
+
 pw_op *pw_op_new(pw_db *db, int kind, uint32_t nitem) {
   size_t extra = nitem > 1 ? (nitem - 1) * sizeof(pw_item) : 0;
   pw_job *job = sqlite3_malloc64(sizeof(*job) + extra);
 
   if (!job) return 0;
   memset(job, 0, sizeof(*job) + extra);
-  pw_db_ref(db);
-  job->op.db = db;
-  job->op.kind = kind;
-  job->op.items = &job->first;
-  job->op.nitem = nitem;
   job->op.error.offset = -1;
-  return &job->op;
+  return start(job, db, kind, nitem);
+}
+
+/* Before a rerun, or at the end: what a run has left. */
+void pw_op_clear_result(pw_op *op) {
+  uint32_t i;
+  for (i = 0; i < op->nitem; i++) {
+    pw_rows_clear(&op->items[i].rows);
+    if (op->items[i].names) {
+      sqlite3_free(op->items[i].names);
+      op->items[i].names = 0;
+      op->items[i].shape = 0;
+    }
+  }
+  if (op->failed || op->error.message) pw_error_clear(&op->error);
+  op->failed = 0;
+  op->more = 0;
+}
+
+/* Lets go of what it was about. Its memory stays. */
+static void leave(pw_op *op) {
+  uint32_t i;
+  pw_op_clear_result(op);
+  for (i = 0; i < op->nitem; i++) {
+    pw_item *item = &op->items[i];
+    pw_stmt_free(item->stmt);
+    item->stmt = 0;
+    item->nparam = item->ncol = 0;
+    item->changes = item->last_rowid = 0;
+  }
+  pw_db_unref(op->db);
+  op->db = 0;
+}
+
+static void free_memory(pw_op *op) {
+  uint32_t i;
+  for (i = 0; i < op->nitem; i++) {
+    pw_rows_free(&op->items[i].rows);
+    sqlite3_free(op->items[i].params);
+  }
+  sqlite3_free(op);
+}
+
+void pw_op_free(pw_op *op) {
+  if (op->db) leave(op);
+  free_memory(op);
+}
+
+/* Lets go of everything but the memory, for pw_op_reuse(); 0 if that is not
+** worth it, and op has been freed. */
+int pw_op_spare(pw_op *op) {
+  const pw_item *item = op->items;
+  leave(op);
+  if (op->nitem == 1 && item->cap_params + pw_rows_memory(&item->rows) <= SPARE_BYTES) return 1;
+  free_memory(op);
+  return 0;
+}
+
+void pw_op_reuse(pw_op *op, pw_db *db, int kind) {
+  start(pw_job_of(op), db, kind, 1);
 }
 
 void pw_op_item(pw_op *op, uint32_t i, pw_stmt *stmt, uint32_t shape) {
@@ -57,6 +134,7 @@ void pw_op_item(pw_op *op, uint32_t i, pw_stmt *stmt, uint32_t shape) {
 
 /* Copies the parameters, values and names into one piece of memory. */
 void pw_op_bind(pw_op *op, uint32_t i, const pw_value *params, uint32_t n) {
+  pw_item *item = &op->items[i];
   size_t bytes = n * sizeof(pw_value);
   pw_value *copy;
   uint8_t *at;
@@ -67,7 +145,12 @@ void pw_op_bind(pw_op *op, uint32_t i, const pw_value *params, uint32_t n) {
     if (params[k].type == PW_TEXT || params[k].type == PW_BLOB) bytes += params[k].n;
     bytes += params[k].n_name;
   }
-  copy = sqlite3_malloc64(bytes);
+  if (bytes > item->cap_params) {
+    sqlite3_free(item->params);
+    item->params = sqlite3_malloc64(bytes);
+    item->cap_params = item->params ? bytes : 0;
+  }
+  copy = item->params;
   if (!copy) {
     pw_op_fail(op, "out_of_memory", SQLITE_NOMEM, "no memory for %u parameters", n);
     return;
@@ -86,34 +169,5 @@ void pw_op_bind(pw_op *op, uint32_t i, const pw_value *params, uint32_t n) {
       at += copy[k].n_name;
     }
   }
-  op->items[i].params = copy;
-  op->items[i].nparam = n;
-}
-
-/* Before a rerun: what an interrupted run has left. */
-void pw_op_clear_result(pw_op *op) {
-  uint32_t i;
-  for (i = 0; i < op->nitem; i++) {
-    pw_rows_free(&op->items[i].rows);
-    if (op->items[i].names) {
-      sqlite3_free(op->items[i].names);
-      op->items[i].names = 0;
-      op->items[i].shape = 0;
-    }
-  }
-  op->failed = 0;
-  op->more = 0;
-  pw_error_clear(&op->error);
-}
-
-void pw_op_free(pw_op *op) {
-  uint32_t i;
-  pw_db *db = op->db;
-  pw_op_clear_result(op);
-  for (i = 0; i < op->nitem; i++) {
-    pw_stmt_free(op->items[i].stmt);
-    sqlite3_free(op->items[i].params);
-  }
-  sqlite3_free(op);
-  pw_db_unref(db);
+  item->nparam = n;
 }

@@ -18,7 +18,7 @@
 extern "C" {
 #endif
 
-#define PW_API_VERSION 1
+#define PW_API_VERSION 2
 
 typedef struct pw_db pw_db;       /* an open database, reference counted */
 typedef struct pw_stmt pw_stmt;   /* SQL text, prepared when first run */
@@ -48,7 +48,7 @@ typedef struct pw_value {
 ** or length in cells[r*ncol+c] (a PW_BIGINT's slot holds int64 bits). The text
 ** of all cells stands end to end in text, ASCII bytes if wide is 0 and UTF-16
 ** in native order if wide is 1; blobs stand end to end in blob. All memory
-** belongs to the operation.
+** belongs to the operation, and the caps are how much of it there is.
 */
 typedef struct pw_rows {
   uint32_t nrow, ncol;
@@ -59,6 +59,7 @@ typedef struct pw_rows {
   int wide;
   uint8_t *blob;
   size_t n_blob;
+  size_t cap_tag, cap_cell, cap_text, cap_blob; /* bytes */
 } pw_rows;
 
 /* Why an operation failed. code is "" where SQLite's own code says it all. */
@@ -82,6 +83,7 @@ typedef struct pw_item {
   pw_stmt *stmt;
   pw_value *params;
   uint32_t nparam;
+  size_t cap_params;  /* bytes that params can hold, texts and blobs included */
   uint32_t shape;     /* in: the shape the caller knows; out: the real one */
   char *names;        /* out, if the shapes differ: ncol NUL-terminated names */
   size_t n_names;     /* bytes of names */
@@ -210,6 +212,14 @@ typedef struct pw_api {
   void (*op_wait)(pw_op *op);
   void (*op_cancel)(pw_op *op, const char *code);
   void (*op_free)(pw_op *op);
+
+  /*
+  ** An operation that is done may be kept for another one of one item, which
+  ** then needs no memory of its own: op_spare() takes from it what it held, or
+  ** frees it and answers 0 if there is too much of it; op_reuse() is op_new().
+  */
+  int (*op_spare)(pw_op *op);
+  void (*op_reuse)(pw_op *op, pw_db *db, int kind);
 
   /*
   ** Cursors. A PW_STEP operation runs its statement as a cursor: the first

@@ -63,7 +63,7 @@ static void begin(pw_db *db, pw_op *op) {
   pw_job_of(op)->was_autocommit = sqlite3_get_autocommit(db->conn);
   db->current = op;
   pw_job_of(op)->state = OP_RUNNING;
-  atomic_store(&db->cancelled, 0);
+  atomic_store_explicit(&db->cancelled, 0, memory_order_relaxed); /* set under db->mu, too */
 }
 
 static void end(pw_db *db) {

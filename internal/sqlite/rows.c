@@ -11,15 +11,16 @@
 
 #define SAFE_INTEGER 9007199254740991ll
 
-static int reserve(void **buffer, size_t *capacity, size_t need, size_t unit) {
-  size_t n = *capacity ? *capacity : 64;
+static int reserve(void *buffer, size_t *capacity, size_t need) {
+  size_t n = *capacity ? *capacity : 256;
   void *grown;
 
   if (need <= *capacity) return SQLITE_OK;
   while (n < need) n *= 2;
-  grown = sqlite3_realloc64(*buffer, n * unit);
+  memcpy(&grown, buffer, sizeof(grown)); /* a pointer of whatever type */
+  grown = sqlite3_realloc64(grown, n);
   if (!grown) return SQLITE_NOMEM;
-  *buffer = grown;
+  memcpy(buffer, &grown, sizeof(grown));
   *capacity = n;
   return SQLITE_OK;
 }
@@ -65,8 +66,7 @@ static uint32_t decode(const uint8_t **at, const uint8_t *end) {
   return c;
 }
 
-static int widen(pw_packer *packer) {
-  pw_rows *rows = packer->rows;
+static int widen(pw_rows *rows) {
   size_t i, cap = rows->n_text * 2 + 256;
   uint8_t *narrow = rows->text;
   uint16_t *wide = sqlite3_malloc64(cap);
@@ -76,13 +76,12 @@ static int widen(pw_packer *packer) {
   sqlite3_free(narrow);
   rows->text = wide;
   rows->wide = 1;
-  packer->cap_text = cap;
+  rows->cap_text = cap;
   return SQLITE_OK;
 }
 
 /* Appends text and answers its length in UTF-16 units. */
-static int pack_text(pw_packer *packer, const uint8_t *s, size_t n, double *units) {
-  pw_rows *rows = packer->rows;
+static int pack_text(pw_rows *rows, const uint8_t *s, size_t n, double *units) {
   int ascii = is_ascii(s, n), rc = SQLITE_OK;
   uint16_t *out;
   const uint8_t *end = s + n;
@@ -90,17 +89,17 @@ static int pack_text(pw_packer *packer, const uint8_t *s, size_t n, double *unit
 
   *units = 0;
   if (n == 0) return SQLITE_OK; /* text may have no memory yet */
-  if (!ascii && !rows->wide) rc = widen(packer);
+  if (!ascii && !rows->wide) rc = widen(rows);
   if (rc != SQLITE_OK) return rc;
   if (!rows->wide) {
-    if (reserve(&rows->text, &packer->cap_text, rows->n_text + n, 1)) return SQLITE_NOMEM;
+    if (reserve(&rows->text, &rows->cap_text, rows->n_text + n)) return SQLITE_NOMEM;
     memcpy((uint8_t *)rows->text + rows->n_text, s, n);
     rows->n_text += n;
     *units = (double)n;
     return SQLITE_OK;
   }
   /* A character of k bytes makes at most k units. */
-  if (reserve(&rows->text, &packer->cap_text, (rows->n_text + n) * 2, 1)) return SQLITE_NOMEM;
+  if (reserve(&rows->text, &rows->cap_text, (rows->n_text + n) * 2)) return SQLITE_NOMEM;
   out = (uint16_t *)rows->text + rows->n_text;
   while (s < end) {
     uint32_t c = decode(&s, end);
@@ -116,22 +115,24 @@ static int pack_text(pw_packer *packer, const uint8_t *s, size_t n, double *unit
   return SQLITE_OK;
 }
 
-static int pack_blob(pw_packer *packer, const void *p, size_t n) {
-  pw_rows *rows = packer->rows;
+static int pack_blob(pw_rows *rows, const void *p, size_t n) {
   if (n == 0) return SQLITE_OK;
-  if (reserve((void **)&rows->blob, &packer->cap_blob, rows->n_blob + n, 1)) return SQLITE_NOMEM;
+  if (reserve(&rows->blob, &rows->cap_blob, rows->n_blob + n)) return SQLITE_NOMEM;
   memcpy(rows->blob + rows->n_blob, p, n);
   rows->n_blob += n;
   return SQLITE_OK;
 }
 
-static int pack_cell(pw_packer *packer, sqlite3_stmt *st, int column, uint8_t *tag, double *cell) {
-  const uint8_t *text;
+/* The column as a value, which is asked for once a cell: sqlite3_column_...()
+** would look it up anew for its type, its bytes and its length. Such a value may
+** be read where no other thread uses the connection, whose owner we are. */
+static int pack_cell(pw_rows *rows, sqlite3_value *value, uint8_t *tag, double *cell) {
+  const void *bytes;
   int64_t i;
 
-  switch (sqlite3_column_type(st, column)) {
+  switch (sqlite3_value_type(value)) {
     case SQLITE_INTEGER:
-      i = sqlite3_column_int64(st, column);
+      i = sqlite3_value_int64(value);
       if (i >= -SAFE_INTEGER && i <= SAFE_INTEGER) {
         *tag = PW_INT;
         *cell = (double)i;
@@ -142,18 +143,19 @@ static int pack_cell(pw_packer *packer, sqlite3_stmt *st, int column, uint8_t *t
       return SQLITE_OK;
     case SQLITE_FLOAT:
       *tag = PW_REAL;
-      *cell = sqlite3_column_double(st, column);
+      *cell = sqlite3_value_double(value);
       return SQLITE_OK;
     case SQLITE_TEXT:
       *tag = PW_TEXT;
-      text = sqlite3_column_text(st, column);
-      if (!text) return SQLITE_NOMEM;
-      return pack_text(packer, text, (size_t)sqlite3_column_bytes(st, column), cell);
+      bytes = sqlite3_value_text(value);
+      if (!bytes) return SQLITE_NOMEM;
+      return pack_text(rows, bytes, (size_t)sqlite3_value_bytes(value), cell);
     case SQLITE_BLOB:
       *tag = PW_BLOB;
-      text = sqlite3_column_blob(st, column);
-      *cell = (double)sqlite3_column_bytes(st, column);
-      return pack_blob(packer, text, (size_t)*cell);
+      bytes = sqlite3_value_blob(value);
+      *cell = (double)sqlite3_value_bytes(value);
+      if (!bytes && *cell > 0) return SQLITE_NOMEM;
+      return pack_blob(rows, bytes, (size_t)*cell);
     default:
       *tag = PW_NULL;
       *cell = 0;
@@ -162,23 +164,27 @@ static int pack_cell(pw_packer *packer, sqlite3_stmt *st, int column, uint8_t *t
 }
 
 /* Appends the row that st stands on. */
-int pw_pack_row(pw_packer *packer, sqlite3_stmt *st, uint32_t ncol) {
-  pw_rows *rows = packer->rows;
+int pw_pack_row(pw_rows *rows, sqlite3_stmt *st, uint32_t ncol) {
   size_t at = (size_t)rows->nrow * ncol;
-  size_t cap = packer->cap_cell;
   uint32_t i;
 
   rows->ncol = ncol;
-  if (reserve((void **)&rows->tags, &cap, at + ncol, 1)) return SQLITE_NOMEM;
-  if (reserve((void **)&rows->cells, &packer->cap_cell, at + ncol, sizeof(double))) {
-    return SQLITE_NOMEM;
-  }
+  if (reserve(&rows->tags, &rows->cap_tag, at + ncol)) return SQLITE_NOMEM;
+  if (reserve(&rows->cells, &rows->cap_cell, (at + ncol) * sizeof(double))) return SQLITE_NOMEM;
   for (i = 0; i < ncol; i++) {
-    int rc = pack_cell(packer, st, (int)i, &rows->tags[at + i], &rows->cells[at + i]);
+    int rc = pack_cell(rows, sqlite3_column_value(st, (int)i), &rows->tags[at + i],
+                       &rows->cells[at + i]);
     if (rc != SQLITE_OK) return rc;
   }
   rows->nrow++;
   return SQLITE_OK;
+}
+
+/* Forgets the rows, and keeps their memory. */
+void pw_rows_clear(pw_rows *rows) {
+  rows->nrow = rows->ncol = 0;
+  rows->n_text = rows->n_blob = 0;
+  rows->wide = 0;
 }
 
 void pw_rows_free(pw_rows *rows) {
@@ -187,4 +193,8 @@ void pw_rows_free(pw_rows *rows) {
   sqlite3_free(rows->text);
   sqlite3_free(rows->blob);
   memset(rows, 0, sizeof(*rows));
+}
+
+size_t pw_rows_memory(const pw_rows *rows) {
+  return rows->cap_tag + rows->cap_cell + rows->cap_text + rows->cap_blob;
 }

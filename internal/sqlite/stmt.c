@@ -140,24 +140,6 @@ static int find_parameter(sqlite3_stmt *st, const pw_value *value) {
   return index;
 }
 
-/* keep is who keeps text and blobs: the operation (SQLITE_STATIC) until it is
-** done, or SQLite, for a cursor that outlives the operation. */
-static int bind_value(sqlite3_stmt *st, int index, const pw_value *value,
-                      sqlite3_destructor_type keep) {
-  switch (value->type) {
-    case PW_INT:
-      return sqlite3_bind_int64(st, index, value->i);
-    case PW_REAL:
-      return sqlite3_bind_double(st, index, value->r);
-    case PW_TEXT:
-      return sqlite3_bind_text64(st, index, value->p, value->n, keep, SQLITE_UTF8);
-    case PW_BLOB:
-      return sqlite3_bind_blob64(st, index, value->p, value->n, keep);
-    default:
-      return sqlite3_bind_null(st, index);
-  }
-}
-
 static int parameter_error(pw_error *error, const char *format, ...) {
   char message[400];
   va_list args;
@@ -168,42 +150,72 @@ static int parameter_error(pw_error *error, const char *format, ...) {
   return SQLITE_RANGE;
 }
 
-/* Binds all parameters; each must have a value and each value a parameter. The
-** values belong to the operation, which outlives the statement's run. */
-int pw_stmt_bind(pw_stmt *stmt, const pw_item *item, pw_error *error) {
-  int want = sqlite3_bind_parameter_count(stmt->st);
-  int named = item->nparam > 0 && item->params[0].name != 0;
-  uint64_t seen[16] = {0}; /* of named ones, up to 1,024 */
+/* Text and blobs are kept by the operation (SQLITE_STATIC) until it is done, or
+** by SQLite, for a cursor that outlives the operation. */
+static int bind_value(pw_stmt *stmt, int index, const pw_value *value, pw_error *error) {
+  sqlite3_destructor_type keep = stmt->cursor ? SQLITE_TRANSIENT : SQLITE_STATIC;
+  int rc;
+
+  switch (value->type) {
+    case PW_INT:
+      return sqlite3_bind_int64(stmt->st, index, value->i);
+    case PW_REAL:
+      return sqlite3_bind_double(stmt->st, index, value->r);
+    case PW_TEXT:
+      rc = sqlite3_bind_text64(stmt->st, index, value->p, value->n, keep, SQLITE_UTF8);
+      break;
+    case PW_BLOB:
+      rc = sqlite3_bind_blob64(stmt->st, index, value->p, value->n, keep);
+      break;
+    default:
+      return sqlite3_bind_null(stmt->st, index);
+  }
+  if (rc == SQLITE_TOOBIG) {
+    pw_error_set(error, "", SQLITE_TOOBIG, "a value is larger than SQLite's limit of 1 GB");
+  }
+  return rc;
+}
+
+static int bind_named(pw_stmt *stmt, const pw_item *item, int want, pw_error *error) {
+  uint64_t seen[16] = {0};
   int rc, index;
   uint32_t i;
 
-  if (!named && item->nparam != (uint32_t)want) {
-    return parameter_error(error, "the statement has %d parameter%s, %u value%s given", want,
-                           want == 1 ? "" : "s", item->nparam,
-                           item->nparam == 1 ? " was" : "s were");
-  }
-  if (named && want > 1024) {
+  if (want > 1024) {
     return parameter_error(error, "%d parameters are too many to bind by name, 1,024 can be", want);
   }
   for (i = 0; i < item->nparam; i++) {
     const pw_value *value = &item->params[i];
-    index = named ? find_parameter(stmt->st, value) : (int)i + 1;
+    index = find_parameter(stmt->st, value);
     if (index == 0) {
       return parameter_error(error, "the statement has no parameter named \"%.*s\"",
                              (int)value->n_name, value->name);
     }
-    if (named) seen[(index - 1) / 64] |= 1ull << ((index - 1) % 64);
-    rc = bind_value(stmt->st, index, value, stmt->cursor ? SQLITE_TRANSIENT : SQLITE_STATIC);
-    if (rc == SQLITE_TOOBIG) {
-      pw_error_set(error, "", SQLITE_TOOBIG, "a value is larger than SQLite's limit of 1 GB");
-      return rc;
-    }
-    if (rc != SQLITE_OK) return rc;
+    seen[(index - 1) / 64] |= 1ull << ((index - 1) % 64);
+    if ((rc = bind_value(stmt, index, value, error)) != SQLITE_OK) return rc;
   }
-  for (index = 1; named && index <= want; index++) {
+  for (index = 1; index <= want; index++) {
     const char *name = sqlite3_bind_parameter_name(stmt->st, index);
     if (seen[(index - 1) / 64] >> ((index - 1) % 64) & 1) continue;
     return parameter_error(error, "parameter %s has no value", name ? name : "?");
+  }
+  return SQLITE_OK;
+}
+
+/* Binds all parameters; each must have a value and each value a parameter. The
+** values belong to the operation, which outlives the statement's run. */
+int pw_stmt_bind(pw_stmt *stmt, const pw_item *item, pw_error *error) {
+  int want = sqlite3_bind_parameter_count(stmt->st), rc;
+  uint32_t i;
+
+  if (item->nparam > 0 && item->params[0].name) return bind_named(stmt, item, want, error);
+  if (item->nparam != (uint32_t)want) {
+    return parameter_error(error, "the statement has %d parameter%s, %u value%s given", want,
+                           want == 1 ? "" : "s", item->nparam,
+                           item->nparam == 1 ? " was" : "s were");
+  }
+  for (i = 0; i < item->nparam; i++) {
+    if ((rc = bind_value(stmt, (int)i + 1, &item->params[i], error)) != SQLITE_OK) return rc;
   }
   return SQLITE_OK;
 }

@@ -263,6 +263,57 @@ test("metrics count what was done", async (t) => {
   assert.deepEqual(Object.keys(s.channel.metricsSync()), Object.keys(all));
 });
 
+test("a read that outlasted its time is left to a worker until it is short again", async (t) => {
+  const db = await s.open(t);
+  const count = db.prepare(
+    "WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c LIMIT ?) SELECT count(*) AS n FROM c",
+  );
+  const counters = () => {
+    const { inlineHits, inlineReruns } = db.metrics().sql;
+    return [inlineHits, inlineReruns];
+  };
+  const run = async (n) => assert.deepEqual(await count.get([n]), { n });
+  await run(1);
+  assert.deepEqual(counters(), [1, 0]);
+  await run(100_000);
+  assert.deepEqual(counters(), [1, 1], "begun here, and run again");
+  await run(100_000);
+  assert.equal(count.getSync([100_000]).n, 100_000);
+  assert.deepEqual(counters(), [1, 1], "not begun here");
+  await run(1);
+  assert.deepEqual(counters(), [1, 1], "a worker sees that it is short");
+  await run(1);
+  assert.deepEqual(counters(), [2, 1]);
+});
+
+test("every inline operation is counted, and some are timed for all", async (t) => {
+  const db = await s.open(t);
+  for (let i = 0; i < 16; i++) db.getSync("SELECT 1");
+  const few = db.metrics().sql.get;
+  for (let i = 0; i < 160; i++) db.getSync("SELECT 1");
+  const many = db.metrics().sql.get;
+  assert.deepEqual([few.count, many.count], [16, 176]);
+  assert.ok(many.totalMs > few.totalMs && many.totalMs >= many.maxMs);
+});
+
+test("any number of values is bound", async (t) => {
+  const db = await s.open(t);
+  for (const n of [0, 1, 2, 7, 8, 9, 17, 300]) {
+    const values = Array.from({ length: n }, (_, i) => i * 2);
+    const sql = `VALUES (${["'-'", ...values.map(() => "?")].join(", ")})`;
+    for (const options of [{ rowMode: "array" }, { rowMode: "array", timeout: 10_000 }]) {
+      assert.deepEqual(await db.get(sql, values, options), ["-", ...values]);
+      assert.deepEqual(db.getSync(sql, values, options), ["-", ...values]);
+    }
+  }
+  assert.throws(() => db.getSync("SELECT ?, ?, ?", Object.assign(Array(3), { 0: 1, 2: 3 })), {
+    name: "TypeError",
+    message: /parameter 2/,
+  });
+  const long = Object.assign([1, 2], { [Symbol.iterator]: () => Array(20).fill(7).values() });
+  assert.throws(() => db.getSync("SELECT ?, ?", long), /too many values|2 parameters/);
+});
+
 test("awaiting one call after the other leaves the event loop its turns", async (t) => {
   const db = await s.open(t);
   await db.exec("CREATE TABLE t (id INTEGER PRIMARY KEY, v)");

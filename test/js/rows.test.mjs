@@ -37,7 +37,11 @@ function pack(names, rows) {
 
 function decode(names, rows, integers = "mixed", rowMode = "object") {
   const shapes = new Shapes();
-  return Result.single(pack(names, rows), shapes).rows(shapes, modeOf(integers, rowMode));
+  const mode = modeOf(integers, rowMode);
+  const decoded = Result.single(pack(names, rows), shapes).rows(shapes, mode);
+  const first = Result.single(pack(names, rows.slice(0, 1)), shapes).row(shapes, mode);
+  assert.deepStrictEqual(first, decoded[0]);
+  return decoded;
 }
 
 test("every type, with its neighbours unharmed", () => {

@@ -291,23 +291,24 @@ export class Core {
     const found = new Map<string, Sql>();
     const own: Sql[] = [];
     const sqls: Sql[] = [];
+    const handles: Handle[] = [];
+    const values: unknown[] = [];
+    const shapes: number[] = [];
+    let statement: Sql | undefined;
     for (const { sql, params } of items) {
       checkParams(params);
-      let statement = found.get(sql);
+      if (statement?.text !== sql) statement = found.get(sql);
       if (statement === undefined) {
         statement = found.size < this.defaults.cachedStatements ? this.cached(sql) : this.prepare(sql);
         if (found.size >= this.defaults.cachedStatements) own.push(statement);
         found.set(sql, statement);
       }
       sqls.push(statement);
+      handles.push(statement.handle);
+      values.push(params);
+      shapes.push(statement.shapes.latest);
     }
-    return {
-      sqls,
-      own,
-      handles: sqls.map((sql) => sql.handle),
-      params: items.map((item) => item.params),
-      shapes: sqls.map((sql) => sql.shapes.latest),
-    };
+    return { sqls, own, handles, params: values, shapes };
   }
 
   #pend<T>(

@@ -296,10 +296,16 @@ export class Result {
     if (value[1] !== undefined) shapes.learn(this.f64[this.base + 3]!, value[1] as string, this.ncol);
   }
 
+  // The bridge reuses its buffer for large results, so the last views are kept, if they do not hold much.
   private view(buffer: ArrayBuffer): void {
-    this.f64 = new Float64Array(buffer);
-    this.i64 = new BigInt64Array(buffer);
-    this.u8 = new Uint8Array(buffer);
+    let views = large;
+    if (views.f64.buffer !== buffer) {
+      views = { f64: new Float64Array(buffer), i64: new BigInt64Array(buffer), u8: new Uint8Array(buffer) };
+      if (buffer.byteLength <= largeKept) large = views;
+    }
+    this.f64 = views.f64;
+    this.i64 = views.i64;
+    this.u8 = views.u8;
   }
 
   /** Reads the result of a single statement. */
@@ -328,6 +334,8 @@ export class Result {
 }
 
 const shared = new Result();
+let large = { f64: scratch64, i64: scratchBig, u8: scratch8 };
+const largeKept = 4 * 1024 * 1024; // LARGE_KEEP of napi/result.c
 
 /** Did the operation whose result was delivered last fail? Then it is a Failure. */
 export function failed(): boolean {

@@ -206,8 +206,8 @@ export abstract class Runner {
 function batchCalls(items: readonly BatchItem[]): BatchCall[] {
   if (!Array.isArray(items)) throw new TypeError("batch: not an array of [sql, params]");
   return items.map((item: BatchItem, i) => {
-    const [sql, params] = typeof item === "string" ? [item, undefined] : Array.isArray(item) ? item : [undefined];
+    const sql: unknown = Array.isArray(item) ? item[0] : item;
     if (typeof sql !== "string") throw new TypeError(`batch: item ${i + 1} is neither SQL text nor [sql, params]`);
-    return { sql, params };
+    return { sql, params: Array.isArray(item) ? item[1] : undefined };
   });
 }

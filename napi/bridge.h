@@ -60,6 +60,9 @@ struct bridge {
   napi_ref scratch_ref;  /* the ArrayBuffer that results are written to */
   unsigned char *scratch;
   size_t n_scratch;
+  napi_ref large_ref;    /* the same for results that do not fit there, or NULL */
+  unsigned char *large;
+  size_t n_large;
   /* Operations and calls in flight by token; ops[token] is NULL for a call. */
   pw_op **ops;
   uint32_t *free_tokens;

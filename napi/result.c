@@ -10,7 +10,7 @@
 **
 ** The value returned is the text where that is all there is, else
 ** [text, names, blob, buffer], where buffer stands in for the scratch buffer
-** if the result did not fit there. A batch is [buffer, item, ...] with the
+** if the result did not fit there; it is reused like that one if it is not huge. A batch is [buffer, item, ...] with the
 ** layouts of its items one after the other in buffer, each at a multiple of 8.
 ** A failure is [code, extended code, offset, message] and doubles 0, 7 and 8.
 */
@@ -23,6 +23,7 @@
 #define FLAG_MORE       2
 #define FLAG_INLINE     4
 #define MAX_SAFE        9007199254740991
+#define LARGE_KEEP      (4u << 20) /* bytes of a buffer that is kept */
 
 /* Bytes that an item's numbers take, a multiple of 8. */
 static size_t item_bytes(const pw_item *it) {
@@ -55,6 +56,31 @@ static void write_item(const pw_op *op, const pw_item *it, unsigned char *to) {
     memcpy(&head[HEAD], it->rows.cells, cells * sizeof(double));
     memcpy(&head[HEAD + cells], it->rows.tags, cells);
   }
+}
+
+/*
+** An ArrayBuffer of n bytes or more, to be read before the next result is made.
+** New memory would be zeroed, and each of its pages cost a fault.
+*/
+static napi_status large_buffer(bridge *b, size_t n, void **to, napi_value *out) {
+  size_t size = b->n_large ? b->n_large : 128 * 1024;
+  napi_status status;
+  if (n > LARGE_KEEP) return napi_create_arraybuffer(b->env, n, to, out);
+  if (n > b->n_large) {
+    while (size < n) size *= 2;
+    status = napi_create_arraybuffer(b->env, size, to, out);
+    if (status != napi_ok) return status;
+    if (b->large_ref) napi_delete_reference(b->env, b->large_ref);
+    b->large_ref = NULL;
+    b->n_large = 0;
+    status = napi_create_reference(b->env, *out, 1, &b->large_ref);
+    if (status != napi_ok) return status;
+    b->large = *to;
+    b->n_large = size;
+    return napi_ok;
+  }
+  *to = b->large;
+  return napi_get_reference_value(b->env, b->large_ref, out);
 }
 
 /* Copy n bytes into a new ArrayBuffer. */
@@ -103,7 +129,7 @@ static napi_status single_value(bridge *b, pw_op *op, napi_value *out) {
   napi_value buffer = NULL;
   void *to = b->scratch;
   if (n > b->n_scratch) {
-    napi_status status = napi_create_arraybuffer(b->env, n, &to, &buffer);
+    napi_status status = large_buffer(b, n, &to, &buffer);
     if (status != napi_ok) return status;
     write_head(op, 0, b->scratch);
   }
@@ -116,11 +142,13 @@ static napi_status batch_value(bridge *b, pw_op *op, napi_value *out) {
   napi_value buffer;
   napi_status status;
   unsigned char *to;
+  void *memory;
   size_t n = 0;
   uint32_t i;
   for (i = 0; i < op->nitem; i++) n += item_bytes(&op->items[i]);
   write_head(op, 0, b->scratch);
-  status = napi_create_arraybuffer(env, n, (void **)&to, &buffer);
+  status = large_buffer(b, n, &memory, &buffer);
+  to = memory;
   if (status == napi_ok) status = napi_create_array_with_length(env, (size_t)op->nitem + 1, out);
   if (status == napi_ok) status = napi_set_element(env, *out, 0, buffer);
   for (i = 0; i < op->nitem && status == napi_ok; i++) {

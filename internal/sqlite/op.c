@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include "internal.h"
 
-#define SPARE_BYTES (64u * 1024) /* memory of an operation that is kept for another */
+#define SPARE_BYTES (4u << 20) /* memory of an operation that is kept for another */
 
 void pw_error_clear(pw_error *error) {
   sqlite3_free(error->message);

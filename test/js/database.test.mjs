@@ -296,6 +296,23 @@ test("every inline operation is counted, and some are timed for all", async (t) 
   assert.ok(many.totalMs > few.totalMs && many.totalMs >= many.maxMs);
 });
 
+test("a large result is no part of the next one", async (t) => {
+  const db = await s.open(t);
+  const numbers = (n, times) =>
+    db.all("WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c LIMIT ?) SELECT i * ? AS v FROM c", [
+      n,
+      times,
+    ]);
+  // Within the bridge's reused buffer, within a larger one, and beyond what is kept.
+  for (const n of [10_000, 100_000, 600_000, 20_000]) {
+    const [first, second] = [await numbers(n, 1), await numbers(n, 2)];
+    assert.equal(first.length, n);
+    assert.ok(first.every((row, i) => row.v === i + 1) && second.every((row, i) => row.v === 2 * i + 2));
+  }
+  const batch = await db.batch(Array.from({ length: 3000 }, (_, i) => ["SELECT ? AS v", [i]]));
+  assert.ok(batch.every(({ rows }, i) => rows.length === 1 && rows[0].v === i));
+});
+
 test("any number of values is bound", async (t) => {
   const db = await s.open(t);
   for (const n of [0, 1, 2, 7, 8, 9, 17, 300]) {

@@ -49,6 +49,7 @@ const env = (dir) => ({
   YARN_ENABLE_TELEMETRY: "0",
   YARN_NPM_MINIMAL_AGE_GATE: "0", // what was packed just now is to be installed
   YARN_ENABLE_GLOBAL_CACHE: "false",
+  YARN_GLOBAL_FOLDER: join(dir, ".yarn-global"), // another would know what was packed before under the same version
   YARN_CACHE_FOLDER: join(dir, ".yarn-cache"),
   YARN_ENABLE_IMMUTABLE_INSTALLS: "false",
 });

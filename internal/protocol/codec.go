@@ -91,7 +91,7 @@ func Encode(v any) ([]byte, error) {
 
 // DecodeClientFrame decodes a message that a client sent, once its checksum has been verified: *[RawRequest], *[Stage] or *[Pong]. The error is a
 // *[FrameError]. Of what is returned, the bytes of [Pages] and
-// [RawResponse] share memory with message.
+// [RawRequest] share memory with message.
 func DecodeClientFrame(message []byte) (any, error) {
 	b, err := unseal(message)
 	if err != nil {

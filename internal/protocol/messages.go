@@ -1,7 +1,5 @@
 package protocol
 
-import "github.com/fxamacker/cbor/v2"
-
 // Limits are the server's limits, announced in the welcome message. Sizes are in bytes.
 type Limits struct {
 	KeyBytes         uint64 `cbor:"1,keyasint"`  // longest key
@@ -28,7 +26,7 @@ type Welcome struct {
 	Namespace string    `cbor:"5,keyasint"` // that the connection is in: a damaged URL must not lead to another one
 }
 
-// Request asks for one operation on one actor. B is the body type of the operation, or cbor.RawMessage when decoding.
+// Request asks for one operation on one actor. B is the body type of the operation, or [Raw] when decoding.
 type Request[B any] struct {
 	Type  FrameType `cbor:"0,keyasint"`
 	ID    uint64    `cbor:"1,keyasint"` // chosen by the client, unique among its unanswered requests
@@ -38,7 +36,7 @@ type Request[B any] struct {
 }
 
 // Response answers the request with the same id: either Result (key 2) or Error (key 3) is present. B is the result type
-// of the operation, or cbor.RawMessage when decoding. [Encode] leaves Result out if Error is set, and never otherwise.
+// of the operation, or [Raw] when decoding. [Encode] leaves Result out if Error is set, and never otherwise.
 type Response[B any] struct {
 	Type   FrameType `cbor:"0,keyasint"`
 	ID     uint64    `cbor:"1,keyasint"`
@@ -46,8 +44,8 @@ type Response[B any] struct {
 	Error  *Error    `cbor:"3,keyasint,omitempty"`
 }
 
-// RawRequest is a request whose body is not decoded yet.
-type RawRequest = Request[cbor.RawMessage]
+// RawRequest is a request whose body is not decoded yet, and shares memory with the message.
+type RawRequest = Request[Raw]
 
 // RawResponse is a response whose result is not decoded yet, and shares memory with the message.
 type RawResponse = Response[Raw]

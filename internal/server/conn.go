@@ -88,21 +88,20 @@ func (c *conn) serve() {
 		if c.ctx.Err() != nil {
 			_ = c.ws.SetReadDeadline(time.Now().Add(closeWait))
 		}
-		kind, b, err := c.ws.ReadMessage()
+		kind, r, err := c.ws.NextReader()
+		var in incoming
+		if err == nil {
+			in, err = receive(r)
+		}
 		if err != nil {
 			c.readFailed(err)
 			return
 		}
 		if c.ctx.Err() != nil {
+			in.done()
 			continue // until the peer answers the close frame
 		}
-		c.server.metrics.framesIn.Add(1)
-		c.server.metrics.bytesIn.Add(uint64(len(b)))
-		if kind != websocket.BinaryMessage {
-			c.malformed(errors.New("text message; frames are binary"))
-			continue
-		}
-		c.frame(b)
+		c.message(kind, in)
 	}
 }
 
@@ -123,34 +122,6 @@ func (c *conn) readFailed(err error) {
 	default:
 		c.close(websocket.CloseAbnormalClosure, "the connection broke")
 	}
-}
-
-// frame handles one frame.
-func (c *conn) frame(b []byte) {
-	msg, err := protocol.DecodeClientFrame(b)
-	if err != nil {
-		var bad *protocol.FrameError
-		if errors.As(err, &bad) && bad.HasID {
-			c.server.metrics.badFrames.Add(1)
-			c.fail(bad.ID, protocol.Errorf(protocol.CodeBadRequest, "malformed frame: %v", bad.Err))
-			return
-		}
-		c.malformed(err)
-		return
-	}
-	switch m := msg.(type) {
-	case *protocol.RawRequest:
-		c.request(m, uint64(len(b)))
-	case *protocol.Stage:
-		c.stage(m, uint64(len(b)))
-	case *protocol.Pong: // that it came is all that counts
-	}
-}
-
-// malformed closes the connection because of a frame that cannot be answered.
-func (c *conn) malformed(err error) {
-	c.server.metrics.badFrames.Add(1)
-	c.close(closeMalformed, err.Error())
 }
 
 // close ends the connection: its writer sends the close frame. Only the first call counts.

@@ -32,6 +32,7 @@ type queue struct {
 // item is a request with what was staged for it.
 type item struct {
 	*protocol.RawRequest
+	in     incoming // what its body shares memory with
 	staged *stageSet
 	bytes  uint64 // counted in conn.held
 }
@@ -47,14 +48,15 @@ type stageSet struct {
 }
 
 // request queues a request, or answers why it cannot.
-func (c *conn) request(r *protocol.RawRequest, size uint64) {
+func (c *conn) request(r *protocol.RawRequest, in incoming) {
 	c.server.metrics.requests[opIndex(r.Op)].Add(1)
-	if err := c.enqueue(r, size+itemOverhead); err != nil {
+	if err := c.enqueue(r, in); err != nil {
+		in.done()
 		c.fail(r.ID, err)
 	}
 }
 
-func (c *conn) enqueue(r *protocol.RawRequest, size uint64) *protocol.Error {
+func (c *conn) enqueue(r *protocol.RawRequest, in incoming) *protocol.Error {
 	var invalid *protocol.Error
 	if errors.As(protocol.ValidateActor(r.Actor), &invalid) {
 		return invalid
@@ -74,6 +76,7 @@ func (c *conn) enqueue(r *protocol.RawRequest, size uint64) *protocol.Error {
 		}
 		q = &queue{conn: c, actor: r.Actor, name: c.namespace + "/" + r.Actor, staged: make(map[uint64]*stageSet)}
 	}
+	size := uint64(max(len(in.bytes), len(r.Body)) + itemOverhead)
 	var staged *stageSet
 	if r.Op == protocol.OpCommit {
 		if staged = q.staged[r.ID]; staged != nil {
@@ -94,7 +97,7 @@ func (c *conn) enqueue(r *protocol.RawRequest, size uint64) *protocol.Error {
 	if r.Op == protocol.OpOpen {
 		q.opens++
 	}
-	q.items = append(q.items, item{r, staged, size})
+	q.items = append(q.items, item{r, in, staged, size})
 	if !q.active {
 		q.active = true
 		c.running.Add(1)
@@ -170,7 +173,7 @@ func (c *conn) forget(actor string, q *queue) {
 }
 
 // stage keeps pages for a commit to come. Errors are answered to that commit.
-func (c *conn) stage(st *protocol.Stage, size uint64) {
+func (c *conn) stage(st *protocol.Stage) {
 	c.server.metrics.stages.Add(1)
 	c.mu.Lock()
 	q := c.queues[st.Actor]
@@ -192,7 +195,7 @@ func (c *conn) stage(st *protocol.Stage, size uint64) {
 	set.frames++
 	set.last = time.Now()
 	set.bytes += uint64(len(st.Pages.Data))
-	size += itemOverhead
+	size := uint64(len(st.Pages.Data) + itemOverhead)
 	if set.refuse == nil && set.bytes > limits.CommitBytes {
 		set.refuse = errCommitTooLarge(limits.CommitBytes)
 	}
@@ -260,6 +263,7 @@ func (q *queue) run() {
 		c.mu.Unlock()
 
 		q.serve(it)
+		it.in.done()
 
 		c.mu.Lock()
 		c.release(it.bytes)

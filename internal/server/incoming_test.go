@@ -1,0 +1,59 @@
+package server_test
+
+import (
+	"bytes"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/pagewire/pagewire/internal/protocol"
+	"github.com/pagewire/pagewire/internal/server"
+	"github.com/pagewire/pagewire/internal/store"
+	"github.com/pagewire/pagewire/internal/store/memory"
+)
+
+// TestMessagesDoNotMix holds that the memory of a message is used again only when the message was handled: pages that wait for
+// the store, or for their commit, stay what they are whatever arrives after them.
+func TestMessagesDoNotMix(t *testing.T) {
+	waiting, release := make(chan struct{}), make(chan struct{})
+	st := &hookedStore{Store: memory.New(), apply: func(actor string, _ *store.Batch) error {
+		if actor == "default/slow" {
+			waiting <- struct{}{}
+			<-release
+		}
+		return nil
+	}}
+	_, url := serve(t, server.Config{Store: st})
+	c := dial(t, url)
+	actors := []string{"slow", "staged", "other"}
+	generation := map[string]uint64{}
+	for _, actor := range actors {
+		generation[actor] = c.open(actor, protocol.ModeFail).Generation
+	}
+	indexes := []uint32{0, 1, 2, 3, 4, 5, 6}
+	pages := func(fill byte) protocol.Pages { return pagesOf(indexes, fill, fill, fill, fill, fill, fill, fill) }
+	commit := func(actor string, seq, staged uint64, p protocol.Pages) protocol.Commit {
+		return protocol.Commit{
+			Generation: generation[actor], Seq: seq, Count: 1, Size: uint64(len(indexes)) * protocol.PageSize, Staged: staged, Pages: p,
+		}
+	}
+
+	slow := c.start("slow", protocol.OpCommit, commit("slow", 1, 0, pages(1)))
+	<-waiting
+	staged := c.id()
+	c.frame(protocol.Stage{Commit: staged, Actor: "staged", Pages: pages(2)})
+	for seq := uint64(1); seq <= 50; seq++ {
+		call[protocol.CommitResult](c, "other", protocol.OpCommit, commit("other", seq, 0, pages(3)))
+	}
+	c.frame(protocol.Request[any]{ID: staged, Actor: "staged", Op: protocol.OpCommit, Body: commit("staged", 1, 1, protocol.Pages{})})
+	result[protocol.CommitResult](c, staged)
+	close(release)
+	result[protocol.CommitResult](c, slow)
+
+	for i, actor := range actors {
+		f := call[protocol.FetchResult](c, actor, protocol.OpFetch, protocol.Fetch{Pages: indexes})
+		for _, index := range indexes {
+			require.True(t, bytes.Equal(page(byte(i+1)), pageAt(f.Pages, index)), "page %d of %s", index, actor)
+		}
+	}
+}

@@ -112,8 +112,9 @@ func (c *conn) answer(id uint64, result any) {
 	if pages, ok := result.(*protocol.FetchAnswer); ok {
 		m.bytes, m.buffer = pages.Message(id)
 		if len(m.bytes) < cap(m.buffer)/2 { // pages were absent, or the buffer is of another size: what waits takes what it needs
-			recycle(m.buffer)
+			whole := m.buffer
 			m = outMessage{bytes: bytes.Clone(m.bytes)}
+			recycle(whole)
 		}
 	} else {
 		b, err := protocol.Encode(protocol.Response[any]{ID: id, Result: result})

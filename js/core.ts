@@ -1,6 +1,7 @@
 // One open database as the bridge knows it: its statements, and operations on their way through it.
 // Who may go when (transactions) is the business of runner.ts.
 
+import { type BatchItem, batchResults, packing, textOf } from "./batch.js";
 import { abortError, bridgeError, type Failure, operationError, PagewireError } from "./errors.js";
 import {
   ALL,
@@ -14,11 +15,12 @@ import {
   native,
   type Packed,
   RUN,
+  type SendBatch,
   SHAPE,
   VALUES,
   WAIT,
 } from "./native.js";
-import { type CallOptions, checkParams, timeoutOf } from "./options.js";
+import { type CallOptions, checkParams, type RunResult, timeoutOf } from "./options.js";
 import { failed, type Integers, type Mode, modeOf, Result, type RowMode, Shapes } from "./rows.js";
 
 /** A statement: its text, the engine's handle, and the shapes of its rows. */
@@ -229,21 +231,15 @@ export class Core {
   }
 
   /** Runs statements as one transaction; results in their order. */
-  batch<T>(
-    items: readonly BatchCall[],
-    options: CallOptions | undefined,
-    epoch: number,
-    finish: Finish<T>,
-  ): Promise<T[]> {
+  batch(items: readonly BatchItem[], options: CallOptions | undefined, epoch: number): Promise<RunResult[]> {
     try {
       const signal = options?.signal;
       if (signal?.aborted) throw abortError(signal);
       const mode = this.modeFor(options);
       const timeout = timeoutOf(options?.timeout, this.defaults.timeout);
-      const { sqls, own, handles, params, shapes } = this.#collect(items);
-      const packed = this.#bridge.batch(this.#db, handles, params, shapes, epoch, timeout);
-      for (const sql of own) this.free(sql);
-      const read = (value: Packed) => readBatch(value, sqls, mode, finish);
+      const shapes: Shapes[] = [];
+      const packed = this.#sendBatch(this.#bridge.batch, items, shapes, epoch, timeout);
+      const read = (value: Packed) => batchResults(value, shapes, mode);
       if (typeof packed === "number") return this.#pend(packed, read, undefined, signal, timeout);
       if (failed()) throw operationError(packed as unknown as Failure, undefined, signal);
       return Promise.resolve(read(packed));
@@ -252,20 +248,54 @@ export class Core {
     }
   }
 
-  batchSync<T>(items: readonly BatchCall[], options: CallOptions | undefined, epoch: number, finish: Finish<T>): T[] {
+  batchSync(items: readonly BatchItem[], options: CallOptions | undefined, epoch: number): RunResult[] {
     const mode = this.modeFor(options);
     const timeout = timeoutOf(options?.timeout, this.defaults.timeout);
     if (options?.signal?.aborted) throw abortError(options.signal);
-    const { sqls, own, handles, params, shapes } = this.#collect(items);
+    const shapes: Shapes[] = [];
     let packed: Packed;
     try {
-      packed = this.#bridge.batchSync(this.#db, handles, params, shapes, epoch, timeout);
-      for (const sql of own) this.free(sql);
+      packed = this.#sendBatch(this.#bridge.batchSync, items, shapes, epoch, timeout);
     } catch (error) {
       throw bridgeError(error);
     }
     if (failed()) throw operationError(packed as unknown as Failure, undefined);
-    return readBatch(packed, sqls, mode, finish);
+    return batchResults(packed, shapes, mode);
+  }
+
+  // Packs a batch and hands it to the bridge; `shapes` become those of its items. A batch may hold more texts than the
+  // cache: the rest get statements of their own, freed once sent.
+  #sendBatch<T>(send: SendBatch<T>, items: readonly BatchItem[], shapes: Shapes[], epoch: number, timeout: number): T {
+    const numbers = new Map<string, number>();
+    const statements: Sql[] = [];
+    const own: Sql[] = [];
+    let number = 0;
+    const numberOf = (text: string) => {
+      if (statements[number]?.text === text) return number;
+      const known = numbers.get(text);
+      if (known !== undefined) return known;
+      const cached = statements.length < this.defaults.cachedStatements;
+      const sql = cached ? this.cached(text) : this.prepare(text);
+      if (!cached) own.push(sql);
+      numbers.set(text, statements.length);
+      return statements.push(sql) - 1;
+    };
+    return packing((packer) => {
+      try {
+        for (let i = 0; i < items.length; i++) {
+          const item = items[i]!;
+          number = numberOf(textOf(item, i));
+          const known = statements[number]!.shapes;
+          packer.add(number, known.latest, typeof item === "string" ? undefined : item[1]);
+          shapes.push(known);
+        }
+        const handles = statements.map((sql) => sql.handle);
+        const { buffer, values, text, others } = packer;
+        return send(this.#db, handles, buffer, packer.items, values, text, others, epoch, timeout);
+      } finally {
+        for (const sql of own) this.free(sql);
+      }
+    });
   }
 
   /** Ends a cursor early, in its turn. */
@@ -286,31 +316,6 @@ export class Core {
     this.#bridge.dbUnref(this.#db);
   }
 
-  // A batch may hold more texts than the cache: the rest get statements of their own, freed once sent.
-  #collect(items: readonly BatchCall[]) {
-    const found = new Map<string, Sql>();
-    const own: Sql[] = [];
-    const sqls: Sql[] = [];
-    const handles: Handle[] = [];
-    const values: unknown[] = [];
-    const shapes: number[] = [];
-    let statement: Sql | undefined;
-    for (const { sql, params } of items) {
-      checkParams(params);
-      if (statement?.text !== sql) statement = found.get(sql);
-      if (statement === undefined) {
-        statement = found.size < this.defaults.cachedStatements ? this.cached(sql) : this.prepare(sql);
-        if (found.size >= this.defaults.cachedStatements) own.push(statement);
-        found.set(sql, statement);
-      }
-      sqls.push(statement);
-      handles.push(statement.handle);
-      values.push(params);
-      shapes.push(statement.shapes.latest);
-    }
-    return { sqls, own, handles, params: values, shapes };
-  }
-
   #pend<T>(
     token: number,
     read: (packed: Packed) => T,
@@ -326,19 +331,4 @@ export class Core {
       keep(token, new Pending(read, sql, signal, onAbort, timer, resolve, reject));
     });
   }
-}
-
-/** One statement of a batch. */
-export interface BatchCall {
-  sql: string;
-  params: unknown;
-}
-
-function readBatch<T>(packed: Packed, sqls: readonly Sql[], mode: Mode, finish: Finish<T>): T[] {
-  const results: T[] = [];
-  const shapes = sqls.map((sql) => sql.shapes);
-  for (const result of Result.batch(packed as unknown[], shapes)) {
-    results.push(finish(result, sqls[results.length]!, mode));
-  }
-  return results;
 }

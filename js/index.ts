@@ -1,5 +1,6 @@
 // Pagewire: a SQLite database for every actor, in this process, without a local disk.
 
+export type { BatchItem } from "./batch.js";
 export {
   type CacheMetrics,
   Channel,
@@ -27,6 +28,5 @@ export {
 export type { DatabaseMetrics, DurationMetrics, SqlMetrics, VfsMetrics } from "./metrics.js";
 export type { CallOptions, Limits, Params, RunResult, Value } from "./options.js";
 export type { Cell, Integers, Row, RowMode } from "./rows.js";
-export type { BatchItem } from "./runner.js";
 export { Statement } from "./statement.js";
 export { Transaction } from "./transaction.js";

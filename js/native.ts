@@ -28,6 +28,19 @@ export const mostValues = 8;
 /** A finished result: its text, or [text, names, blob, buffer], or a failure; rows.ts reads them. */
 export type Packed = string | unknown[];
 
+/** Runs a batch, which batch.ts has packed. */
+export type SendBatch<T> = (
+  db: Handle,
+  stmts: Handle[],
+  buffer: ArrayBuffer,
+  items: number,
+  values: number,
+  text: string,
+  others: unknown[],
+  needEpoch: number,
+  timeoutMs: number,
+) => T;
+
 /** What pagewire.node exports. A number instead of a result is the token of a job in flight. */
 interface Bridge {
   load(
@@ -38,22 +51,8 @@ interface Bridge {
   ): void;
   /** `what` is the known shape times SHAPE, plus the kind, plus VALUES, LIMITS and WAIT where they apply. */
   run(stmt: Handle, what: number, ...rest: unknown[]): Packed | number;
-  batch(
-    db: Handle,
-    stmts: Handle[],
-    params: unknown[],
-    shapes: number[],
-    needEpoch: number,
-    timeoutMs: number,
-  ): Packed | number;
-  batchSync(
-    db: Handle,
-    stmts: Handle[],
-    params: unknown[],
-    shapes: number[],
-    needEpoch: number,
-    timeoutMs: number,
-  ): Packed;
+  batch: SendBatch<Packed | number>;
+  batchSync: SendBatch<Packed>;
   cancel(token: number, code: string): void;
   call(method: string, json: string, bin: Uint8Array | undefined): number;
   callSync(method: string, json: string, bin: Uint8Array | undefined): [boolean, string, ArrayBuffer | undefined];

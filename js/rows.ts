@@ -206,6 +206,7 @@ export class Shapes {
   readonly #older = new Map<number, Shape>();
 
   learn(number: number, names: string, ncol: number): void {
+    if (number === this.latest) return; // as the items of a batch tell it, each anew
     const shape = new Shape(names.split("\0").slice(0, ncol));
     this.#older.set(number, shape);
     if (this.#older.size > shapesKept) this.#older.delete(this.#older.keys().next().value!);
@@ -280,12 +281,13 @@ export class Result {
   }
 
   /** Goes on to the item behind this one in the same buffer. */
-  private skip(): void {
+  skip(): void {
     const cells = this.nrow * this.ncol;
     this.base += HEAD + cells + Math.ceil(cells / 8);
   }
 
-  private take(value: string | unknown[], shapes: Shapes): void {
+  /** Takes what came beside the numbers: text, blobs, and the names of columns if they are new. */
+  take(value: Packed, shapes: Shapes): void {
     if (typeof value === "string") {
       this.text = value;
       this.blob = noBlob;
@@ -321,15 +323,11 @@ export class Result {
     return result;
   }
 
-  /** Reads the results of a batch, one after the other. */
-  static *batch(packed: unknown[], shapes: readonly Shapes[]): Generator<Result, void> {
+  /** Stands on the first result of a batch. */
+  static batch(packed: unknown[]): Result {
     const result = new Result();
     result.view(packed[0] as ArrayBuffer);
-    for (let k = 0; k < shapes.length; k++) {
-      result.take(packed[k + 1] as Packed, shapes[k]!);
-      yield result;
-      result.skip();
-    }
+    return result;
   }
 }
 

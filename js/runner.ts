@@ -1,25 +1,13 @@
 // What a database and a transaction have in common: the calls that run SQL, each in its turn.
 
-import {
-  type BatchCall,
-  type Core,
-  type Finish,
-  finishAll,
-  finishExec,
-  finishGet,
-  finishRun,
-  kinds,
-  type Sql,
-} from "./core.js";
+import type { BatchItem } from "./batch.js";
+import { type Core, type Finish, finishAll, finishExec, finishGet, finishRun, kinds, type Sql } from "./core.js";
 import { Cursor, iterateSync, RowIterator } from "./cursor.js";
 import { PagewireError } from "./errors.js";
 import { Gate } from "./gate.js";
 import { type CallOptions, checkSql, type Limits, type Params, type RunResult } from "./options.js";
 import type { Row } from "./rows.js";
 import { Statement } from "./statement.js";
-
-/** One statement of a batch: its text and, if it has any, its parameters. */
-export type BatchItem = string | readonly [sql: string] | readonly [sql: string, params: Params | undefined];
 
 /** The calls of a database, and of a transaction on it. */
 export abstract class Runner {
@@ -189,25 +177,20 @@ export abstract class Runner {
   /** Runs statements as one transaction (in a transaction: as one savepoint), in one crossing: all or none. */
   batch<T = Row>(items: readonly BatchItem[], options?: CallOptions): Promise<RunResult<T>[]> {
     return this.inTurn(options, async () => {
-      const calls = batchCalls(items);
-      if (calls.length === 0) return [];
-      return this.core.batch(calls, options, this.epoch, finishRun) as Promise<RunResult<T>[]>;
+      checkItems(items);
+      if (items.length === 0) return [];
+      return this.core.batch(items, options, this.epoch) as Promise<RunResult<T>[]>;
     });
   }
 
   batchSync<T = Row>(items: readonly BatchItem[], options?: CallOptions): RunResult<T>[] {
     this.checkSync();
-    const calls = batchCalls(items);
-    if (calls.length === 0) return [];
-    return this.core.batchSync(calls, options, this.epoch, finishRun) as RunResult<T>[];
+    checkItems(items);
+    if (items.length === 0) return [];
+    return this.core.batchSync(items, options, this.epoch) as RunResult<T>[];
   }
 }
 
-function batchCalls(items: readonly BatchItem[]): BatchCall[] {
+function checkItems(items: unknown): void {
   if (!Array.isArray(items)) throw new TypeError("batch: not an array of [sql, params]");
-  return items.map((item: BatchItem, i) => {
-    const sql: unknown = Array.isArray(item) ? item[0] : item;
-    if (typeof sql !== "string") throw new TypeError(`batch: item ${i + 1} is neither SQL text nor [sql, params]`);
-    return { sql, params: Array.isArray(item) ? item[1] : undefined };
-  });
 }

@@ -108,11 +108,19 @@ void token_release(bridge *b, uint32_t token);
 /* params.c */
 int params_bind(bridge *b, pw_op *op, uint32_t item, napi_value params);
 int params_bind_values(bridge *b, pw_op *op, napi_value *values, size_t n);
+int params_number(double d, pw_value *out); /* 0: it is no number */
 
 /* result.c */
 napi_value result_of(bridge *b, pw_op *op);
 
-/* ops.c and calls.c */
+/* ops.c */
+pw_op *ops_new(bridge *b, pw_db *db, int kind, uint32_t nitem);
+napi_value ops_run(bridge *b, pw_op *op, int wait);
+handle *ops_handle(napi_env env, napi_value v, int magic);
+int ops_limits(bridge *b, pw_op *op, napi_value *argv);
+
+/* what each file defines for JavaScript */
+napi_status batch_define(bridge *b, napi_value exports);
 napi_status ops_define(bridge *b, napi_value exports);
 napi_status calls_define(bridge *b, napi_value exports);
 void calls_event(void *ctx, int ok, const char *json, size_t n_json, const uint8_t *bin,

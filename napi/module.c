@@ -158,7 +158,8 @@ NAPI_MODULE_INIT() {
     return NULL;
   }
   if (bridge_failed(env, napi_define_properties(env, exports, 1, &load)) ||
-      bridge_failed(env, ops_define(b, exports)) || bridge_failed(env, calls_define(b, exports)))
+      bridge_failed(env, ops_define(b, exports)) || bridge_failed(env, batch_define(b, exports)) ||
+      bridge_failed(env, calls_define(b, exports)))
     return NULL;
   return exports;
 }

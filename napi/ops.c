@@ -15,9 +15,17 @@ typedef struct op_mail {
   uint32_t token;
 } op_mail;
 
+/* A new operation; NULL, and throws, if there is no memory for one. */
+pw_op *ops_new(bridge *b, pw_db *db, int kind, uint32_t nitem) {
+  pw_op *op = b->api->op_new(db, kind, nitem);
+  if (op == NULL) bridge_throw(b->env, "out_of_memory", "no memory for an operation");
+  return op;
+}
+
+/* The same for one item, in the memory of an earlier one. */
 static pw_op *op_begin(bridge *b, pw_db *db, int kind) {
   pw_op *op = b->spare;
-  if (op == NULL) return b->api->op_new(db, kind, 1);
+  if (op == NULL) return ops_new(b, db, kind, 1);
   b->spare = NULL;
   b->api->op_reuse(op, db, kind);
   return op;
@@ -76,7 +84,7 @@ static uint32_t op_send(bridge *b, pw_op *op) {
 ** wait is set in its turn while this thread waits. Returns the result or, for
 ** one that a worker runs, the token (a number) that dispatch() will name.
 */
-static napi_value op_run(bridge *b, pw_op *op, int wait) {
+napi_value ops_run(bridge *b, pw_op *op, int wait) {
   napi_value out = NULL;
   if (b->api->op_try(op) == PW_DEFER) {
     if (!wait) {
@@ -121,7 +129,7 @@ static napi_value handle_new(bridge *b, int magic, pw_db *db, pw_stmt *stmt) {
 }
 
 /* The handle behind an external; NULL, and throws, if it is none or closed. */
-static handle *handle_of(napi_env env, napi_value v, int magic) {
+handle *ops_handle(napi_env env, napi_value v, int magic) {
   void *data = NULL;
   handle *h;
   if (napi_get_value_external(env, v, &data) != napi_ok || data == NULL ||
@@ -140,7 +148,7 @@ static handle *handle_of(napi_env env, napi_value v, int magic) {
 }
 
 /* Read epoch and timeout. */
-static int read_limits(bridge *b, pw_op *op, napi_value *argv) {
+int ops_limits(bridge *b, pw_op *op, napi_value *argv) {
   napi_status status = napi_get_value_uint32(b->env, argv[0], &op->need_epoch);
   if (status == napi_ok) status = napi_get_value_int64(b->env, argv[1], &op->timeout_ms);
   return !bridge_failed(b->env, status);
@@ -173,17 +181,17 @@ static napi_value js_run(napi_env env, napi_callback_info info) {
   pw_op *op;
   int ok = 1;
   if (b == NULL) return NULL;
-  if ((h = handle_of(env, argv[0], HANDLE_STMT)) == NULL) return NULL;
+  if ((h = ops_handle(env, argv[0], HANDLE_STMT)) == NULL) return NULL;
   if (bridge_failed(env, napi_get_value_uint32(env, argv[1], &what))) return NULL;
   if (argc > 5 + MOST_VALUES) { /* of an array with an iterator of its own */
     bridge_throw(env, "internal_error", "too many values");
     return NULL;
   }
-  op = op_begin(b, h->db, (int)(what & WHAT_KIND));
+  if ((op = op_begin(b, h->db, (int)(what & WHAT_KIND))) == NULL) return NULL;
   b->api->op_item(op, 0, h->stmt, what / WHAT_SHAPE);
   if (what & WHAT_LIMITS) {
     at = 5;
-    ok = read_limits(b, op, argv + 2) &&
+    ok = ops_limits(b, op, argv + 2) &&
          !bridge_failed(env, napi_get_value_uint32(env, argv[4], &op->max_rows));
   }
   if (ok && what & WHAT_VALUES) ok = params_bind_values(b, op, argv + at, argc - at);
@@ -192,57 +200,7 @@ static napi_value js_run(napi_env env, napi_callback_info info) {
     b->api->op_free(op);
     return NULL;
   }
-  return op_run(b, op, what & WHAT_WAIT);
-}
-
-/* Set and bind item i of a batch from the i-th statement, parameters and shape. */
-static int batch_item(bridge *b, pw_op *op, uint32_t i, napi_value stmts, napi_value params,
-                      napi_value shapes) {
-  napi_env env = b->env;
-  napi_value stmt, values, number;
-  napi_handle_scope scope;
-  uint32_t shape;
-  handle *h = NULL;
-  int ok;
-  if (bridge_failed(env, napi_open_handle_scope(env, &scope))) return 0;
-  ok = !bridge_failed(env, napi_get_element(env, stmts, i, &stmt)) &&
-       !bridge_failed(env, napi_get_element(env, params, i, &values)) &&
-       !bridge_failed(env, napi_get_element(env, shapes, i, &number)) &&
-       !bridge_failed(env, napi_get_value_uint32(env, number, &shape)) &&
-       (h = handle_of(env, stmt, HANDLE_STMT)) != NULL;
-  if (ok) {
-    b->api->op_item(op, i, h->stmt, shape);
-    ok = params_bind(b, op, i, values);
-  }
-  napi_close_handle_scope(env, scope);
-  return ok;
-}
-
-/* batch(db, stmts, params, shapes, needEpoch, timeoutMs) */
-static napi_value batch(napi_env env, napi_callback_info info, int wait) {
-  napi_value argv[6];
-  uint32_t i, n;
-  bridge *b = bridge_enter(env, info, 6, argv, NULL);
-  handle *h;
-  pw_op *op;
-  int ok = 1;
-  if (b == NULL) return NULL;
-  if ((h = handle_of(env, argv[0], HANDLE_DB)) == NULL) return NULL;
-  if (bridge_failed(env, napi_get_array_length(env, argv[1], &n))) return NULL;
-  op = b->api->op_new(h->db, PW_BATCH, n);
-  for (i = 0; i < n && ok; i++) ok = batch_item(b, op, i, argv[1], argv[2], argv[3]);
-  if (!ok || !read_limits(b, op, argv + 4)) {
-    b->api->op_free(op);
-    return NULL;
-  }
-  return op_run(b, op, wait);
-}
-
-static napi_value js_batch(napi_env env, napi_callback_info info) {
-  return batch(env, info, 0);
-}
-static napi_value js_batch_sync(napi_env env, napi_callback_info info) {
-  return batch(env, info, 1);
+  return ops_run(b, op, what & WHAT_WAIT);
 }
 
 /* cancel(token, code): end an operation in flight soon, with that code. */
@@ -267,7 +225,7 @@ static napi_value js_stmt_new(napi_env env, napi_callback_info info) {
   handle *h;
   pw_stmt *stmt;
   if (b == NULL) return NULL;
-  if ((h = handle_of(env, argv[0], HANDLE_DB)) == NULL) return NULL;
+  if ((h = ops_handle(env, argv[0], HANDLE_DB)) == NULL) return NULL;
   if (bridge_failed(env, napi_get_value_string_utf8(env, argv[1], NULL, 0, &n))) return NULL;
   sql = bridge_alloc(n + 1);
   if (bridge_failed(env, napi_get_value_string_utf8(env, argv[1], sql, n + 1, &n))) {
@@ -283,7 +241,7 @@ static napi_value js_stmt_new(napi_env env, napi_callback_info info) {
 static handle *only_handle(napi_env env, napi_callback_info info, int magic) {
   napi_value argv[1];
   if (bridge_enter(env, info, 1, argv, NULL) == NULL) return NULL;
-  return handle_of(env, argv[0], magic);
+  return ops_handle(env, argv[0], magic);
 }
 
 static napi_value js_stmt_free(napi_env env, napi_callback_info info) {
@@ -339,8 +297,6 @@ static napi_value js_db_metrics(napi_env env, napi_callback_info info) {
 napi_status ops_define(bridge *b, napi_value exports) {
   const napi_property_descriptor functions[] = {
       {"run", NULL, js_run, NULL, NULL, NULL, napi_enumerable, b},
-      {"batch", NULL, js_batch, NULL, NULL, NULL, napi_enumerable, b},
-      {"batchSync", NULL, js_batch_sync, NULL, NULL, NULL, napi_enumerable, b},
       {"cancel", NULL, js_cancel, NULL, NULL, NULL, napi_enumerable, b},
       {"stmtNew", NULL, js_stmt_new, NULL, NULL, NULL, napi_enumerable, b},
       {"stmtFree", NULL, js_stmt_free, NULL, NULL, NULL, napi_enumerable, b},

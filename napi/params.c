@@ -99,8 +99,8 @@ static void refuse(bridge *b, input *in, uint32_t at, const char *why) {
   bridge_failed(env, status == napi_ok ? napi_generic_failure : status);
 }
 
-/* Convert one number: safe integers as INTEGER, but -0 keeps its sign. */
-static int convert_number(double d, pw_value *out) {
+/* Convert a number: safe integers as INTEGER, but -0 keeps its sign. */
+int params_number(double d, pw_value *out) {
   if (isnan(d)) return 0;
   if (d >= -MAX_SAFE && d <= MAX_SAFE && (double)(int64_t)d == d && !(d == 0 && signbit(d))) {
     out->type = PW_INT;
@@ -134,7 +134,7 @@ static const char *convert(bridge *b, napi_value v, pw_value *out, size_t *used)
     case napi_number: {
       double d;
       if (napi_get_value_double(env, v, &d) != napi_ok) return "";
-      return convert_number(d, out) ? NULL : "nan";
+      return params_number(d, out) ? NULL : "nan";
     }
     case napi_bigint: {
       bool exact;

@@ -10,8 +10,9 @@
 **
 ** The value returned is the text where that is all there is, else
 ** [text, names, blob, buffer], where buffer stands in for the scratch buffer
-** if the result did not fit there; it is reused like that one if it is not huge. A batch is [buffer, item, ...] with the
-** layouts of its items one after the other in buffer, each at a multiple of 8.
+** if the result did not fit there; it is reused like that one if it is not huge.
+** A batch is [buffer, item, ...] with the layouts of its items one after the
+** other in buffer, each at a multiple of 8, and the values of those that have columns.
 ** A failure is [code, extended code, offset, message] and doubles 0, 7 and 8.
 */
 #include <string.h>
@@ -144,22 +145,23 @@ static napi_status batch_value(bridge *b, pw_op *op, napi_value *out) {
   unsigned char *to;
   void *memory;
   size_t n = 0;
-  uint32_t i;
+  uint32_t i, k = 0;
   for (i = 0; i < op->nitem; i++) n += item_bytes(&op->items[i]);
   write_head(op, 0, b->scratch);
   status = large_buffer(b, n, &memory, &buffer);
   to = memory;
-  if (status == napi_ok) status = napi_create_array_with_length(env, (size_t)op->nitem + 1, out);
-  if (status == napi_ok) status = napi_set_element(env, *out, 0, buffer);
+  if (status == napi_ok) status = napi_create_array(env, out);
+  if (status == napi_ok) status = napi_set_element(env, *out, k++, buffer);
   for (i = 0; i < op->nitem && status == napi_ok; i++) {
     napi_handle_scope scope;
     napi_value value;
     write_item(op, &op->items[i], to);
     to += item_bytes(&op->items[i]);
+    if (op->items[i].ncol == 0) continue;
     status = napi_open_handle_scope(env, &scope);
     if (status != napi_ok) break;
     status = item_value(env, &op->items[i], NULL, &value);
-    if (status == napi_ok) status = napi_set_element(env, *out, i + 1, value);
+    if (status == napi_ok) status = napi_set_element(env, *out, k++, value);
     napi_close_handle_scope(env, scope);
   }
   return status;

@@ -156,6 +156,7 @@ typedef struct pw_job {
   pw_done_fn done;
   void *ctx;
   char cancel[40];               /* code it was cancelled with, "" if not */
+  void *memory;                  /* parameters of all items, see pw_op_memory() */
   pw_item first;                 /* where items points if there is one */
 } pw_job;
 
@@ -230,6 +231,8 @@ size_t pw_rows_memory(const pw_rows *rows);
 pw_op *pw_op_new(pw_db *db, int kind, uint32_t nitem);
 void pw_op_item(pw_op *op, uint32_t item, pw_stmt *stmt, uint32_t shape);
 void pw_op_bind(pw_op *op, uint32_t item, const pw_value *params, uint32_t n);
+void *pw_op_memory(pw_op *op, size_t bytes);
+void pw_op_params(pw_op *op, uint32_t item, pw_value *params, uint32_t n);
 void pw_op_free(pw_op *op);
 int pw_op_spare(pw_op *op);
 void pw_op_reuse(pw_op *op, pw_db *db, int kind);

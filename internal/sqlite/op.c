@@ -103,8 +103,9 @@ static void free_memory(pw_op *op) {
   uint32_t i;
   for (i = 0; i < op->nitem; i++) {
     pw_rows_free(&op->items[i].rows);
-    sqlite3_free(op->items[i].params);
+    if (op->items[i].cap_params) sqlite3_free(op->items[i].params);
   }
+  sqlite3_free(pw_job_of(op)->memory);
   sqlite3_free(op);
 }
 
@@ -118,7 +119,9 @@ void pw_op_free(pw_op *op) {
 int pw_op_spare(pw_op *op) {
   const pw_item *item = op->items;
   leave(op);
-  if (op->nitem == 1 && item->cap_params + pw_rows_memory(&item->rows) <= SPARE_BYTES) return 1;
+  if (op->nitem == 1 && !pw_job_of(op)->memory &&
+      item->cap_params + pw_rows_memory(&item->rows) <= SPARE_BYTES)
+    return 1;
   free_memory(op);
   return 0;
 }
@@ -146,7 +149,7 @@ void pw_op_bind(pw_op *op, uint32_t i, const pw_value *params, uint32_t n) {
     bytes += params[k].n_name;
   }
   if (bytes > item->cap_params) {
-    sqlite3_free(item->params);
+    if (item->cap_params) sqlite3_free(item->params);
     item->params = sqlite3_malloc64(bytes);
     item->cap_params = item->params ? bytes : 0;
   }
@@ -170,4 +173,18 @@ void pw_op_bind(pw_op *op, uint32_t i, const pw_value *params, uint32_t n) {
     }
   }
   item->nparam = n;
+}
+
+/* Memory of the operation's own, for parameters that need not be copied. */
+void *pw_op_memory(pw_op *op, size_t bytes) {
+  void *memory = sqlite3_malloc64(bytes);
+
+  if (!memory) pw_op_fail(op, "out_of_memory", SQLITE_NOMEM, "no memory for parameters");
+  pw_job_of(op)->memory = memory;
+  return memory;
+}
+
+void pw_op_params(pw_op *op, uint32_t i, pw_value *params, uint32_t n) {
+  op->items[i].params = params;
+  op->items[i].nparam = n;
 }

@@ -18,7 +18,7 @@
 extern "C" {
 #endif
 
-#define PW_API_VERSION 2
+#define PW_API_VERSION 3
 
 typedef struct pw_db pw_db;       /* an open database, reference counted */
 typedef struct pw_stmt pw_stmt;   /* SQL text, prepared when first run */
@@ -83,7 +83,8 @@ typedef struct pw_item {
   pw_stmt *stmt;
   pw_value *params;
   uint32_t nparam;
-  size_t cap_params;  /* bytes that params can hold, texts and blobs included */
+  size_t cap_params;  /* bytes that params can hold, texts and blobs included;
+                      ** 0 if they stand in memory of the operation */
   uint32_t shape;     /* in: the shape the caller knows; out: the real one */
   char *names;        /* out, if the shapes differ: ncol NUL-terminated names */
   size_t n_names;     /* bytes of names */
@@ -193,7 +194,9 @@ typedef struct pw_api {
   /*
   ** Operations. op_new() makes one with nitem items; op_bind() copies
   ** parameters into an item; op_item() sets its statement, which the operation
-  ** holds a reference to.
+  ** holds a reference to. op_memory() gives out memory that is the operation's
+  ** own, once, or fails it and answers NULL; op_params() sets parameters that
+  ** stand there with all they point to.
   **
   ** op_try() runs a read on the calling thread if nothing stands in the way:
   ** no other operation, no unacknowledged commit, no page miss, at most about
@@ -207,6 +210,8 @@ typedef struct pw_api {
   pw_op *(*op_new)(pw_db *db, int kind, uint32_t nitem);
   void (*op_item)(pw_op *op, uint32_t item, pw_stmt *stmt, uint32_t shape);
   void (*op_bind)(pw_op *op, uint32_t item, const pw_value *params, uint32_t n);
+  void *(*op_memory)(pw_op *op, size_t bytes);
+  void (*op_params)(pw_op *op, uint32_t item, pw_value *params, uint32_t n);
   int (*op_try)(pw_op *op);
   void (*op_submit)(pw_op *op, pw_done_fn done, void *ctx);
   void (*op_wait)(pw_op *op);

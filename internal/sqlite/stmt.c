@@ -242,7 +242,7 @@ void pw_stmt_describe(pw_stmt *stmt, pw_item *item) {
   pw_stmt_note_reprepare(stmt);
   item->shape = stmt->shape;
   item->ncol = (uint32_t)n;
-  if (known == stmt->shape) return;
+  if (n == 0 || known == stmt->shape) return;
   for (i = 0; i < n; i++) {
     const char *name = sqlite3_column_name(stmt->st, i);
     bytes += strlen(name ? name : "") + 1;

@@ -140,7 +140,7 @@ $(BENCH_SETUP): bench/package.json bench/package-lock.json
 bench: build $(BENCH_SETUP) ## run every benchmark on every system, report into bench/report
 	node bench/run.mjs --report bench/report
 
-bench-quick: build $(BENCH_SETUP) ## the benchmarks without the slow systems, in under three minutes
+bench-quick: build $(BENCH_SETUP) ## the benchmarks without the slow systems, about 80 seconds
 	node bench/run.mjs --quick
 
 soak: build ## repeat all tests, with the race detector, for SOAKTIME (600 s)

@@ -1,7 +1,7 @@
 // The rounds of one workload on one system, made into one result: a median of medians, and what it cost.
 
 import { median, round } from "./stats.mjs";
-import { workloads } from "./workloads.mjs";
+import { workloads } from "./workloads/index.mjs";
 
 const factors = { us: 1000, ms: 1 };
 const perOperation = new Set(["roundTrips", "bytes", "prefetched", "wasted", "clientCpuMs", "serverCpuMs"]);

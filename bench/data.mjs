@@ -11,6 +11,7 @@ export const schema = [
 export const insert = "INSERT INTO bench(key, value, num, created_at) VALUES(?, ?, ?, ?)";
 
 const rowsAStatement = 200;
+const rowsATransaction = 10_000;
 
 // Hexadecimal digits that do not repeat within 64 KiB: a compressor gets 2:1 at best.
 const pool = Array.from({ length: 1024 }, (_, i) => createHash("sha256").update(`pagewire ${i}`).digest("hex")).join(
@@ -77,11 +78,18 @@ function values(ids, chars) {
   });
 }
 
-/** Inserts the rows of these numbers, 200 a statement and transaction: plain SQL that every system understands. */
-export async function insertRows(db, ids, chars = 100) {
+// 200 rows a statement: plain SQL that every system understands.
+async function insertSome(tx, ids, chars) {
   for (let at = 0; at < ids.length; at += rowsAStatement) {
     const some = values(ids.slice(at, at + rowsAStatement), chars);
-    await db.exec(`INSERT INTO bench(id, key, value, num, created_at) VALUES ${some.join(",")}`);
+    await tx.exec(`INSERT INTO bench(id, key, value, num, created_at) VALUES ${some.join(",")}`);
+  }
+}
+
+/** Inserts the rows of these numbers, 10,000 a transaction. */
+export async function insertRows(db, ids, chars = 100) {
+  for (let at = 0; at < ids.length; at += rowsATransaction) {
+    await db.transaction((tx) => insertSome(tx, ids.slice(at, at + rowsATransaction), chars));
   }
 }
 
@@ -99,8 +107,12 @@ export function shuffled(n) {
   return ids;
 }
 
-/** A table with the rows 1 to n. */
+/** A table with the rows 1 to n, of which the first come with it in one commit. */
 export async function fill(db, n, chars = 100) {
-  await createTable(db);
-  await insertRows(db, upTo(n), chars);
+  const ids = upTo(n);
+  await db.transaction(async (tx) => {
+    await createTable(tx);
+    await insertSome(tx, ids.slice(0, rowsATransaction), chars);
+  });
+  await insertRows(db, ids.slice(rowsATransaction), chars);
 }

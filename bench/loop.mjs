@@ -7,6 +7,7 @@ import { monitorEventLoopDelay } from "node:perf_hooks";
 import { parseArgs } from "node:util";
 import { connect } from "../dist/esm/index.mjs";
 import { startServer } from "../dist/esm/server.mjs";
+import { delayed } from "./delay.mjs";
 
 const { values } = parseArgs({
   options: {
@@ -55,12 +56,11 @@ async function work(channel, actor, until, done) {
 }
 
 const server = await startServer();
-const proxy = fork(new URL("delay-proxy.mjs", import.meta.url), [new URL(server.url).port, String(delay)]);
+const proxy = await delayed(new URL(server.url).port, 2 * delay);
 const idle = fork(new URL("idle-loop.mjs", import.meta.url));
-const [{ port }] = await once(proxy, "message");
 try {
   await prepare(server.url);
-  const channel = await connect({ url: `ws://127.0.0.1:${port}` });
+  const channel = await connect({ url: `ws://127.0.0.1:${proxy.port}` });
   const names = Array.from({ length: actors }, (_, i) => `actor-${i}`);
   const measure = async (length, done) => {
     const until = performance.now() + length;
@@ -103,7 +103,7 @@ try {
   if (p99 >= target) process.exitCode = 1;
   await channel.close();
 } finally {
-  proxy.disconnect();
+  await proxy.stop();
   idle.disconnect();
   await server.stop();
 }

@@ -5,7 +5,7 @@ import { cpus, totalmem } from "node:os";
 import { join } from "node:path";
 import { chart } from "./chart.mjs";
 import { figure } from "./stats.mjs";
-import { workloads } from "./workloads.mjs";
+import { workloads } from "./workloads/index.mjs";
 
 const subject = "pagewire";
 

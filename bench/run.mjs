@@ -8,31 +8,39 @@ await ensureNode();
 const { mkdtempSync, rmSync, mkdirSync, writeFileSync } = await import("node:fs");
 const { tmpdir } = await import("node:os");
 const { join } = await import("node:path");
-const { parseArgs } = await import("node:util");
 const { adapters, adaptersOf, peers } = await import("./adapters/index.mjs");
+const { listOf, numbersOf, optionsOf, refuse } = await import("./arguments.mjs");
 const { combine } = await import("./combine.mjs");
 const { judge, printTable, printTechniques, writeReport } = await import("./report.mjs");
 const { System } = await import("./system.mjs");
 const { techniques } = await import("./techniques.mjs");
-const { workloads } = await import("./workloads.mjs");
+const { workloads } = await import("./workloads/index.mjs");
 
-const quickAdapters = ["pagewire", "better-sqlite3", "node-sqlite-normal"];
+const usage = `node bench/run.mjs [options]
 
-const { values: args } = parseArgs({
-  options: {
-    workloads: { type: "string" },
-    adapters: { type: "string" },
-    "latency-ms": { type: "string" },
-    rounds: { type: "string" },
-    quick: { type: "boolean", default: false },
-    json: { type: "boolean", default: false },
-    strict: { type: "boolean", default: false },
-    techniques: { type: "boolean", default: false },
-    report: { type: "string" },
-    list: { type: "boolean", default: false },
-  },
+  --workloads a,b      all unless told otherwise
+  --adapters x,y       names, or the beginning of several; all unless told otherwise
+  --latency-ms 0,10    milliseconds of round trip to add, instead of those that each workload asks for
+  --rounds n           5 unless told otherwise, 3 with --quick; some workloads do fewer
+  --quick              fewer systems, fewer rounds: under three minutes
+  --techniques         Pagewire with and without each of its techniques, instead of other systems
+  --json               one line of JSON a result on standard output, instead of tables
+  --report DIR         writes README.md, chart.svg and results.jsonl there
+  --strict             exits with 1 if a target is missed; a wrong result always does
+  --list               names workloads, adapters and techniques`;
+
+const args = optionsOf(usage, {
+  workloads: { type: "string" },
+  adapters: { type: "string" },
+  "latency-ms": { type: "string" },
+  rounds: { type: "string" },
+  quick: { type: "boolean", default: false },
+  json: { type: "boolean", default: false },
+  strict: { type: "boolean", default: false },
+  techniques: { type: "boolean", default: false },
+  report: { type: "string" },
+  list: { type: "boolean", default: false },
 });
-const list = (text) => text?.split(",").filter((name) => name !== "");
 
 if (args.list) {
   for (const [name, { what }] of Object.entries(workloads)) console.log(`${name.padEnd(22)} ${what}`);
@@ -41,13 +49,15 @@ if (args.list) {
   process.exit(0);
 }
 
-const chosen = list(args.workloads) ?? Object.keys(workloads);
+const quickAdapters = ["pagewire", "better-sqlite3", "node-sqlite-normal", "echo"];
+const chosen = listOf(args.workloads) ?? Object.keys(workloads);
 for (const name of chosen) {
-  if (workloads[name] === undefined) throw new Error(`no workload ${name}; see --list`);
+  if (workloads[name] === undefined) refuse(`no workload ${name}; there are: ${Object.keys(workloads).join(", ")}`);
 }
-const systems = adaptersOf(list(args.adapters) ?? (args.quick ? quickAdapters : peers));
-const latencies = list(args["latency-ms"])?.map(Number);
-const rounds = Number(args.rounds ?? (args.quick ? 3 : 7));
+const wanted = listOf(args.adapters);
+const systems = adaptersOf(wanted ?? (args.quick ? quickAdapters : peers));
+const latencies = numbersOf("latency-ms", args["latency-ms"]);
+const [rounds] = numbersOf("rounds", args.rounds ?? (args.quick ? "3" : "5"), 1);
 const dir = mkdtempSync(join(tmpdir(), "pagewire-bench-"));
 const say = (text) => process.stderr.write(`${text}\n`);
 
@@ -107,6 +117,14 @@ async function tolerating(system, workload, latencyMs, fn) {
   }
 }
 
+/** The systems that do a workload at all. A long one is done with --quick by those that its targets speak of. */
+function systemsFor(workload) {
+  const { long = false, targets = [] } = workloads[workload];
+  const enough = ["pagewire", ...targets.map((target) => target.of)];
+  const some = long && args.quick && wanted === undefined ? systems.filter((name) => enough.includes(name)) : systems;
+  return some.filter((name) => adapters[name].only?.includes(workload) ?? true);
+}
+
 /** What is measured, in its order: {workload, latencyMs, names of systems}. */
 function plan() {
   if (args.techniques) {
@@ -119,7 +137,7 @@ function plan() {
   return all.flatMap((latencyMs) =>
     chosen
       .filter((workload) => latencies !== undefined || workloads[workload].latencies.includes(latencyMs))
-      .map((workload) => ({ workload, latencyMs, names: systems })),
+      .map((workload) => ({ workload, latencyMs, names: systemsFor(workload) })),
   );
 }
 
@@ -138,7 +156,7 @@ async function measure({ workload, latencyMs, names }) {
       const system = systemOf(name, latencyMs);
       const begin = async () => {
         await system.start();
-        await system.order("prepare", { workload });
+        await system.prepare(workload);
       };
       if (!(await tolerating(system, workload, latencyMs, begin))) continue;
       participants.push(system);

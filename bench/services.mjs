@@ -8,6 +8,7 @@ import { createServer } from "node:net";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { startServer } from "../dist/esm/server.mjs";
+import { delayed } from "./delay.mjs";
 
 const here = (name) => new URL(name, import.meta.url);
 
@@ -30,20 +31,13 @@ export async function end(child, ask = () => child.kill("SIGTERM"), graceMs = 10
   clearTimeout(timer);
 }
 
-/** A port of this machine behind which `port` answers latencyMs later a round trip. */
-async function delayed(port, latencyMs) {
-  if (latencyMs === 0) return { port, stop: async () => {} };
-  const proxy = fork(here("delay-proxy.mjs"), [String(port), String(latencyMs / 2)]);
-  const [told] = await once(proxy, "message");
-  return { port: told.port, stop: () => end(proxy, () => proxy.disconnect()) };
-}
-
 /** `pagewire serve` on Pebble, with its defaults but for the arguments given. */
 async function pagewire({ dir, latencyMs, args = [] }) {
   const server = await startServer({ dataDir: join(dir, "pagewire"), args: ["--log-level", "error", ...args] });
   const proxy = await delayed(new URL(server.url).port, latencyMs);
   return {
     told: { url: `ws://127.0.0.1:${proxy.port}`, pid: server.pid },
+    delay: proxy.set,
     async stop() {
       await proxy.stop();
       await server.stop();
@@ -113,6 +107,7 @@ export async function rivetkit({ dir, latencyMs = 0, resolver = import.meta.url,
     const proxy = await delayed(ports.guard, latencyMs);
     return {
       told: { direct, token, pid },
+      delay: proxy.set,
       env: {
         RIVET_ENDPOINT: `http://127.0.0.1:${proxy.port}`,
         RIVET_TOKEN: token,
@@ -132,4 +127,19 @@ export async function rivetkit({ dir, latencyMs = 0, resolver = import.meta.url,
   }
 }
 
-export const services = { pagewire, rivetkit };
+/** A server that answers a few bytes to what adapters/echo.mjs sends. */
+async function echo({ latencyMs }) {
+  const server = fork(here("echo-server.mjs"));
+  const [{ port }] = await once(server, "message");
+  const proxy = await delayed(port, latencyMs);
+  return {
+    told: { port: proxy.port, pid: server.pid },
+    delay: proxy.set,
+    async stop() {
+      await proxy.stop();
+      await end(server, () => server.disconnect());
+    },
+  };
+}
+
+export const services = { pagewire, rivetkit, echo };

@@ -34,6 +34,13 @@ export class System {
     await this.#answer();
   }
 
+  /** Has the process prepare a workload, without the latency. */
+  async prepare(workload) {
+    this.#service?.delay(0);
+    await this.order("prepare", { workload });
+    this.#service?.delay(this.options.latencyMs);
+  }
+
   /** Has the process do something; answers its result, and throws what went wrong there. */
   async order(order, details) {
     this.#worker.send({ order, ...details });

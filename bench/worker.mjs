@@ -2,7 +2,7 @@
 // Its only argument is JSON: { name, file, variant, dir, latencyMs, quick, service }.
 
 import { setTimeout as sleep } from "node:timers/promises";
-import { workloads } from "./workloads.mjs";
+import { workloads } from "./workloads/index.mjs";
 
 const options = JSON.parse(process.argv[2]);
 
@@ -35,7 +35,8 @@ const ownOf = (workload) => ({
 
 const orders = {
   prepare: async ({ workload }) => {
-    state = await workloads[workload].prepare?.(ownOf(workload), options);
+    const prepare = () => workloads[workload].prepare?.(ownOf(workload), options);
+    state = await (system.unmeasured?.(prepare) ?? prepare());
   },
   round: ({ workload, round }) => workloads[workload].round(ownOf(workload), state, round, options),
   finish: () => system.closeAll?.(),

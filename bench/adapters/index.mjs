@@ -3,8 +3,10 @@
 //   remote   behind a network, so that a latency can be added to it
 //   service  the server that run.mjs starts for it
 //   keep     one process for all workloads, for what takes seconds to start
+//   only     the workloads that it can do, if not all
 //   slow     at some latency: workloads that would take minutes, and why
 
+import { refuse } from "../arguments.mjs";
 import { techniques } from "../techniques.mjs";
 
 const aCallAPage = "makes one call for each page, which takes minutes";
@@ -39,6 +41,7 @@ const named = {
     },
   },
   rivetkit: { file: "rivetkit", remote: true, service: "rivetkit", keep: true },
+  echo: { file: "echo", remote: true, service: "echo", only: ["echo"] },
 };
 
 /** What is measured unless told otherwise. */
@@ -59,7 +62,7 @@ export const adapters = {
 export function adaptersOf(names) {
   const chosen = names.flatMap((name) => {
     const found = Object.keys(adapters).filter((known) => known === name || known.startsWith(`${name}-`));
-    if (found.length === 0) throw new Error(`no adapter ${name}; there are: ${Object.keys(adapters).join(", ")}`);
+    if (found.length === 0) refuse(`no adapter ${name}; there are: ${Object.keys(adapters).join(", ")}`);
     return found;
   });
   return [...new Set(chosen)];

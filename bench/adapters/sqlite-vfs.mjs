@@ -74,11 +74,12 @@ export default async function create({ latencyMs }) {
     counters: () => ({ roundTrips: network.roundTrips }),
     /** Filling a table makes a callback a page: it is done without the delay. */
     unmeasured: async (fn) => {
+      const before = network.delayMs;
       network.delayMs = 0;
       try {
         return await fn();
       } finally {
-        network.delayMs = latencyMs;
+        network.delayMs = before;
       }
     },
     open,

@@ -1,0 +1,46 @@
+// What stands beside any system: loading its library, and the network itself.
+
+import { loadAddon } from "../load.mjs";
+import { meter, timed } from "../meter.mjs";
+import { median } from "../stats.mjs";
+
+export const baselines = {
+  "addon-load": {
+    what: "require() of the library in a new process, its file warm, until a first call has entered it",
+    unit: "ms",
+    latencies: [0],
+    targets: [
+      { latencyMs: 0, atMost: 5 },
+      { latencyMs: 0, metric: "privateMib", atMost: 3 },
+      { latencyMs: 0, metric: "fileMib", atMost: 9 },
+    ],
+    only: ["pagewire", "better-sqlite3-memory", "node-sqlite-memory", "libsql-normal", "turso-normal"],
+    async round(_system, _state, _round, { file }) {
+      loadAddon(file); // reads the files, so that they are warm
+      const loads = Array.from({ length: 3 }, () => loadAddon(file));
+      const mean = (name) => loads.reduce((sum, load) => sum + load[name], 0) / loads.length;
+      return {
+        value: median(loads.map(({ ms }) => ms)),
+        p99: Math.max(...loads.map(({ ms }) => ms)),
+        n: loads.length,
+        privateMib: mean("privateMib"),
+        fileMib: mean("fileMib"),
+      };
+    },
+  },
+
+  echo: {
+    what: "20 KiB sent and 64 bytes answered on a bare TCP connection, through the same delay: what a round trip is worth",
+    unit: "us",
+    latencies: [0, 10],
+    only: ["echo"],
+    async round(system, _state, _round, { latencyMs }) {
+      const connection = await system.open();
+      await timed(5, connection.exchange);
+      const m = meter(system);
+      const result = m.stop(await timed(latencyMs === 0 ? 500 : 50, connection.exchange));
+      connection.close();
+      return result;
+    },
+  },
+};

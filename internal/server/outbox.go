@@ -41,38 +41,78 @@ func recycle(b []byte) {
 // outMessage is a message with the buffer that it lies in, if that may be used again.
 type outMessage struct{ bytes, buffer []byte }
 
-// outbox holds the messages that wait to be written.
+// corkedBytes is the size from which on a message is written together with its header, which costs a copy of it.
+const corkedBytes = 8 * kib
+
+// outbox holds the messages that wait to be written. Whoever finds nothing waiting and nobody writing may write its message
+// itself, which saves waking the connection's writer.
 type outbox struct {
-	mu     sync.Mutex
-	frames []outMessage
-	bytes  int           // of frames, and of those being written
-	more   chan struct{} // has an element when frames may have become non-empty
-	room   chan struct{} // closed and replaced when bytes went down
+	mu      sync.Mutex
+	frames  []outMessage
+	bytes   int           // of frames, and of those being written
+	writing bool          // somebody writes
+	more    chan struct{} // has an element when frames may have become non-empty while nobody writes
+	room    chan struct{} // closed, and forgotten, when bytes went down; nil while nobody waits for it
 }
 
-func (o *outbox) init() {
-	o.more = make(chan struct{}, 1)
-	o.room = make(chan struct{})
-}
+func (o *outbox) init() { o.more = make(chan struct{}, 1) }
 
+// add adds a message, for the writer to write.
 func (o *outbox) add(m outMessage) {
 	o.mu.Lock()
 	o.frames = append(o.frames, m)
 	o.bytes += len(m.bytes)
+	writing := o.writing
 	o.mu.Unlock()
+	if !writing {
+		o.wake()
+	}
+}
+
+// addOrWrite adds a message, or says that the caller is to write it, and to call done then.
+func (o *outbox) addOrWrite(m outMessage) (write bool) {
+	o.mu.Lock()
+	if !o.writing && len(o.frames) == 0 {
+		o.writing = true
+		o.bytes += len(m.bytes)
+		o.mu.Unlock()
+		return true
+	}
+	o.mu.Unlock()
+	o.add(m)
+	return false
+}
+
+// take returns all frames for the caller to write, which is to call done then. It returns none if somebody else writes, who
+// wakes the writer if need be.
+func (o *outbox) take() []outMessage {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.writing || len(o.frames) == 0 {
+		return nil
+	}
+	o.writing = true
+	frames := o.frames
+	o.frames = nil
+	return frames
+}
+
+// done ends the writing of the caller.
+func (o *outbox) done() {
+	o.mu.Lock()
+	o.writing = false
+	more := len(o.frames) > 0
+	o.mu.Unlock()
+	if more {
+		o.wake()
+	}
+}
+
+func (o *outbox) wake() {
 	select {
 	case o.more <- struct{}{}:
 	default:
 	}
-}
-
-// take returns all frames.
-func (o *outbox) take() []outMessage {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	frames := o.frames
-	o.frames = nil
-	return frames
 }
 
 // written says that a message has left.
@@ -81,8 +121,10 @@ func (o *outbox) written(m outMessage) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.bytes -= len(m.bytes)
-	close(o.room)
-	o.room = make(chan struct{})
+	if o.room != nil {
+		close(o.room)
+		o.room = nil
+	}
 }
 
 // full returns a channel to wait on if no more frames should be added now, else nil.
@@ -91,6 +133,9 @@ func (o *outbox) full() <-chan struct{} {
 	defer o.mu.Unlock()
 	if o.bytes < outboxBytes {
 		return nil
+	}
+	if o.room == nil {
+		o.room = make(chan struct{})
 	}
 	return o.room
 }
@@ -143,11 +188,14 @@ func (c *conn) fail(id uint64, e *protocol.Error) {
 	c.send(outMessage{bytes: b})
 }
 
+// send writes a message, or queues it if others are on their way, once there is room for it.
 func (c *conn) send(m outMessage) {
 	for {
 		room := c.out.full()
 		if room == nil {
-			c.out.add(m)
+			if c.out.addOrWrite(m) {
+				_ = c.writeMessages(m) // its error has ended the connection
+			}
 			return
 		}
 		select {
@@ -174,41 +222,50 @@ func (c *conn) write() {
 			c.writeClose()
 			return
 		}
-		if err := c.flush(); err != nil {
-			c.writeFailed(err)
-			_ = c.ws.Close()
+		if frames := c.out.take(); frames != nil && c.writeMessages(frames...) != nil {
 			return
 		}
 	}
 }
 
-// flush writes the queued frames, small ones together.
-func (c *conn) flush() error {
-	frames := c.out.take()
-	c.net.cork()
-	for _, m := range frames {
+// writeMessages writes messages, small ones together, for whoever has the outbox's turn to write. Its error ends the connection.
+func (c *conn) writeMessages(messages ...outMessage) (err error) {
+	defer c.out.done()
+	cork := len(messages) > 1 || len(messages[0].bytes) >= corkedBytes
+	if cork {
+		c.net.cork()
+	}
+	for _, m := range messages {
 		if c.ctx.Err() != nil {
 			break
 		}
 		_ = c.ws.SetWriteDeadline(time.Now().Add(c.server.cfg.PingTimeout))
-		if err := c.ws.WriteMessage(websocket.BinaryMessage, m.bytes); err != nil {
-			return err
+		if err = c.ws.WriteMessage(websocket.BinaryMessage, m.bytes); err != nil {
+			break
 		}
 		c.server.metrics.framesOut.Add(1)
 		c.server.metrics.bytesOut.Add(uint64(len(m.bytes)))
 		c.out.written(m)
 	}
-	return c.net.uncork()
+	if cork && err == nil {
+		err = c.net.uncork()
+	}
+	if err != nil {
+		c.writeFailed(err)
+	}
+	return err
 }
 
+// writeFailed ends the connection because a write has failed.
 func (c *conn) writeFailed(err error) {
 	var timeout net.Error
 	if c.ctx.Err() == nil && errors.As(err, &timeout) && timeout.Timeout() {
 		c.server.metrics.slowReaders.Add(1)
 		c.close(closePolicy, "the client does not read its answers")
-		return
+	} else {
+		c.close(websocket.CloseAbnormalClosure, "the connection broke")
 	}
-	c.close(websocket.CloseAbnormalClosure, "the connection broke")
+	_ = c.ws.Close()
 }
 
 // writeClose tells the peer why the connection ends and lets the reader wait a moment for its acknowledgement.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"sync"
 
-	"github.com/pagewire/pagewire/internal/pages"
 	"github.com/pagewire/pagewire/internal/protocol"
 	"github.com/pagewire/pagewire/internal/sqlite"
 )
@@ -67,7 +66,7 @@ func databaseOpen(ctx context.Context, e *env, request []byte, _ [][]byte) (any,
 	}
 	limits := ch.Limits()
 	db, err := sqlite.Open(ctx, actor, opened, sqlite.Options{
-		CacheBytes: r.CacheBytes, CommitBytes: limits.CommitBytes, Pages: pages.Config{Limits: limits},
+		CacheBytes: r.CacheBytes, CommitBytes: limits.CommitBytes, Pages: tuned(limits),
 	})
 	if err != nil {
 		_ = actor.Close(ctx, nil) // the first error is the one that matters

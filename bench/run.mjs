@@ -78,8 +78,7 @@ process.on("SIGTERM", () => interrupted("SIGTERM"));
 function reasonWithout(name, workload, latencyMs) {
   const { remote, slow } = adapters[name];
   if (latencyMs > 0 && !remote) return "no network";
-  const { only, without = {} } = workloads[workload];
-  if (only !== undefined && !only.includes(name)) return "nothing of its own to measure";
+  const { without = {} } = workloads[workload];
   const group = Object.keys(without).find((prefix) => name === prefix || name.startsWith(`${prefix}-`));
   if (group !== undefined) return without[group];
   const limit = Object.keys(slow ?? {}).find((least) => latencyMs >= Number(least));
@@ -107,7 +106,7 @@ async function tolerating(system, workload, latencyMs, fn) {
     await fn();
     return true;
   } catch (error) {
-    const reason = error.message.split("\n")[0].slice(0, 300);
+    const reason = error.message.split("\n")[0].replaceAll(dir, "...").slice(0, 300); // no paths in a report
     if (stopping || system.name === "pagewire" || reason.includes("wrong result")) throw error;
     say(`  ${system.name}: FAILED, left out: ${reason}`);
     failures.push({ workload, adapter: system.name, latencyMs, error: reason });
@@ -119,18 +118,19 @@ async function tolerating(system, workload, latencyMs, fn) {
 
 /** The systems that do a workload at all. A long one is done with --quick by those that its targets speak of. */
 function systemsFor(workload) {
-  const { long = false, targets = [] } = workloads[workload];
+  const { long = false, only = systems, targets = [] } = workloads[workload];
   const enough = ["pagewire", ...targets.map((target) => target.of)];
   const some = long && args.quick && wanted === undefined ? systems.filter((name) => enough.includes(name)) : systems;
-  return some.filter((name) => adapters[name].only?.includes(workload) ?? true);
+  return some.filter((name) => only.includes(name) && (adapters[name].only?.includes(workload) ?? true));
 }
 
 /** What is measured, in its order: {workload, latencyMs, names of systems}. */
 function plan() {
   if (args.techniques) {
-    const runs = Object.entries(techniques).flatMap(([name, { runs }]) =>
-      runs.map(([workload, latencyMs]) => ({ workload, latencyMs, names: ["pagewire", `without-${name}`] })),
-    );
+    const runs = Object.entries(techniques).flatMap(([name, { runs, beside }]) => {
+      const names = [beside === undefined ? "pagewire" : `without-${beside}`, `without-${name}`];
+      return runs.map(([workload, latencyMs]) => ({ workload, latencyMs, names }));
+    });
     return runs.filter(({ workload }) => chosen.includes(workload));
   }
   const all = latencies ?? [...new Set(chosen.flatMap((name) => workloads[name].latencies))].sort((a, b) => a - b);

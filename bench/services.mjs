@@ -32,7 +32,8 @@ export async function end(child, ask = () => child.kill("SIGTERM"), graceMs = 10
 }
 
 /** `pagewire serve` on Pebble, with its defaults but for the arguments given. */
-async function pagewire({ dir, latencyMs, args = [] }) {
+async function pagewire({ dir, latencyMs, args = [], tune = "" }) {
+  process.env.PAGEWIRE_TUNE = tune; // the one variable that startServer() passes on
   const server = await startServer({ dataDir: join(dir, "pagewire"), args: ["--log-level", "error", ...args] });
   const proxy = await delayed(new URL(server.url).port, latencyMs);
   return {

@@ -22,13 +22,13 @@ export class System {
   /** Starts its server and its process, unless they run. */
   async start() {
     if (this.#worker !== undefined) return;
-    const { file, variant, service } = this.adapter;
+    const { file, variant, service, tune } = this.adapter;
     mkdirSync(this.options.dir, { recursive: true });
-    if (service !== undefined) this.#service ??= await services[service]({ ...this.options, args: this.adapter.args });
+    if (service !== undefined) this.#service ??= await services[service]({ ...this.options, tune });
     const told = { name: this.name, file, variant, ...this.options, service: this.#service?.told };
     this.#worker = fork(new URL("worker.mjs", import.meta.url), [JSON.stringify(told)], {
       execArgv: ["--expose-gc", "--disable-warning=ExperimentalWarning"],
-      env: { ...process.env, ...this.adapter.env, ...this.#service?.env },
+      env: { ...process.env, PAGEWIRE_TUNE: tune ?? "", ...this.#service?.env },
       stdio: ["ignore", "ignore", "inherit", "ipc"], // rivetkit greets on standard output, which is for results
     });
     await this.#answer();

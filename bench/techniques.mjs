@@ -1,17 +1,70 @@
 // Pagewire's techniques that can be switched off, to see what each is worth: `node bench/run.mjs --techniques`. Each is
 //
 //   what     one line for the report
-//   runs     [workload, added milliseconds] where it should matter
-//   options  of channel.open(), if one of them switches it off; else PAGEWIRE_TUNE=no-NAME does
+//   runs     [workload, added milliseconds] where it should matter, and where it may cost
+//   beside   the technique that both are measured without
+//   options  of channel.open(), if one of them switches it off; else PAGEWIRE_TUNE=no-NAME does, in client and server
 
 export const techniques = {
+  "inline-reads": {
+    what: "reads that find their pages in the cache run on the calling thread",
+    runs: [
+      ["warm-point-read", 0],
+      ["warm-point-read-sync", 0],
+      ["rows-10k", 0],
+      ["cold-index-lookup", 10],
+    ],
+  },
   "inline-writes": {
     what: "short writes of a transaction run on the calling thread, in a savepoint",
-    runs: [["insert-1000-tx", 0]],
+    runs: [
+      ["insert-1000-tx", 0],
+      ["insert-1000-tx", 10],
+    ],
+  },
+  merge: {
+    what: "commits that wait behind one in flight are written as one",
+    runs: [
+      ["insert-100-concurrent", 0],
+      ["insert-100-concurrent", 10],
+    ],
+  },
+  readahead: {
+    what: "the pages that a scan will read next come with the one that it misses",
+    runs: [
+      ["cold-scan-50mib", 0], // with 10 ms added, two minutes a round
+    ],
+  },
+  lookups: {
+    what: "the leaves of the table that the next entries of an index point to come with the one that is missed",
+    runs: [
+      ["cold-index-lookup", 0],
+      ["cold-index-lookup", 10],
+    ],
+  },
+  expand: {
+    what: "the server follows pointers of B-tree pages and overflow chains by itself",
+    beside: "preload", // which brings interior pages before they are missed
+    runs: [
+      ["open-first-query", 10],
+      ["cold-index-lookup", 10],
+      ["cold-scan-fragmented", 10],
+    ],
   },
   preload: {
     what: "an open brings the pages that the last session began with, and interior pages",
-    runs: [["open-first-query", 10]],
+    runs: [
+      ["open-first-query", 0],
+      ["open-first-query", 10],
+      ["cold-index-lookup", 10],
+    ],
     options: { preload: 0 },
+  },
+  "log-fill": {
+    what: "the server writes new logs with zeros ahead of their records",
+    runs: [
+      ["insert-autocommit", 0],
+      ["actors-16", 0],
+    ],
   },
 };

@@ -33,10 +33,11 @@ export interface RunningServer extends AsyncDisposable {
 const ready = /^pagewire: listening on (ws\S+)$/m;
 const keptOutput = 16 * 1024;
 
-// The server's own settings come from the options alone. Arguments are seen by every user of the machine,
+// The server's own settings come from the options alone, but for the switches of benchmarks. Arguments are seen by every user of the machine,
 // so the token goes through the child's environment.
 function environment(token: string | undefined): NodeJS.ProcessEnv {
-  const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("PAGEWIRE_")));
+  const passed = ([name]: [string, unknown]) => !name.startsWith("PAGEWIRE_") || name === "PAGEWIRE_TUNE";
+  const env = Object.fromEntries(Object.entries(process.env).filter(passed));
   return token === undefined ? env : { ...env, PAGEWIRE_TOKEN: token };
 }
 

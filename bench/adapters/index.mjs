@@ -3,6 +3,7 @@
 //   remote   behind a network, so that a latency can be added to it
 //   service  the server that run.mjs starts for it
 //   keep     one process for all workloads, for what takes seconds to start
+//   tune     its PAGEWIRE_TUNE
 //   only     the workloads that it can do, if not all
 //   slow     at some latency: workloads that would take minutes, and why
 
@@ -51,9 +52,13 @@ export const peers = Object.keys(named);
 export const adapters = {
   ...named,
   ...Object.fromEntries(
-    Object.entries(techniques).map(([name, { options }]) => [
+    Object.entries(techniques).map(([name, { options, beside }]) => [
       `without-${name}`,
-      { ...pagewire, env: { PAGEWIRE_TUNE: `no-${name}` }, variant: options },
+      {
+        ...pagewire,
+        tune: options === undefined ? `no-${name}` : undefined,
+        variant: options ?? techniques[beside]?.options,
+      },
     ]),
   ),
 };

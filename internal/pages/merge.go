@@ -26,7 +26,7 @@ func merge(batches []Batch, stored, limit uint64) merged {
 	m := merged{size: stored}
 	pages := make(map[uint32][]byte, len(batches[0].Indexes))
 	for i, b := range batches {
-		if i > 0 && (revives(b, m.size, stored) || limit > 0 && overflows(pages, b, limit/protocol.PageSize)) {
+		if i > 0 && (b.alone || revives(b, m.size, stored) || limit > 0 && overflows(pages, b, limit/protocol.PageSize)) {
 			break
 		}
 		if b.Size < m.size {

@@ -57,6 +57,8 @@ type Batch struct {
 	Indexes   []uint32 // pages of the main file that it wrote
 	Pages     [][]byte // their contents, PageSize bytes each, valid and unchanged until Committed or Failed covers Token
 	DropFiles []uint8  // tags of files that it removed
+
+	alone bool // it is not merged with those before it
 }
 
 // Defaults of Config.
@@ -79,7 +81,9 @@ type Config struct {
 	MaxChildren int
 
 	DisableReadahead bool // fetch only the pages asked for
+	DisableLookups   bool // do not follow an index to the leaves of its table
 	DisableExpand    bool // never ask the server to follow pointers
+	DisableMerge     bool // write one batch a commit
 
 	// Pace, if set, is called before a commit is put together: internal/sim decides there when that happens.
 	Pace func()
@@ -157,6 +161,7 @@ func New(remote Remote, sink Sink, opened *protocol.OpenResult, cfg Config) *Fil
 		cfg.MaxChildren = DefaultMaxChildren
 	}
 	f := &File{remote: remote, sink: sink, cfg: cfg, turn: make(chan struct{}, 1)}
+	f.pending.alone = cfg.DisableMerge
 	f.commits, f.cancel = context.WithCancel(context.Background())
 	f.mu.Lock()
 	defer f.mu.Unlock()

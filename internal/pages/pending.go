@@ -10,6 +10,7 @@ type pending struct {
 	bytes   uint64            // of their pages
 	pages   map[uint32]copyOf // the newest version of every page in them that was not cut off since
 	floor   uint64            // the smallest Size among them; MaxUint64 if there are none
+	alone   bool              // batches are not merged
 	fetch   *touched          // what resolved since the fetch under way was sent, nil without one
 }
 
@@ -33,6 +34,7 @@ func (p *pending) reset() {
 
 // add takes a batch that was handed over; before is the size of the file until then.
 func (p *pending) add(b Batch, before uint64) {
+	b.alone = p.alone
 	p.batches = append(p.batches, b)
 	p.bytes += uint64(len(b.Pages)) * protocol.PageSize
 	p.floor = min(p.floor, b.Size)

@@ -9,7 +9,6 @@
 ** ends it for taking long: only what cannot, by its program, is run so. It must
 ** be inside a transaction of JavaScript's, whose COMMIT is a worker's matter.
 */
-#include <stdlib.h>
 #include "internal.h"
 
 #define MAX_BYTES 65536u /* of parameters of a write */
@@ -139,22 +138,13 @@ void pw_inline_note_write(pw_db *db, pw_stmt *stmt) {
   if (!stmt || stmt->writes & PW_VIRTUAL) db->has_virtual = 1;
 }
 
-static int turned_off(void) {
-  static int off = -1;
-  const char *tune;
-  if (off < 0) {
-    tune = getenv("PAGEWIRE_TUNE");
-    off = tune && strstr(tune, "no-inline-writes") != 0;
-  }
-  return off;
-}
-
 static int may_write(const pw_op *op) {
   const pw_item *item = &op->items[0];
   size_t bytes = 0;
   uint32_t i;
 
-  if (!op->need_epoch || op->db->has_virtual || turned_off()) return 0;
+  if (!op->need_epoch || op->db->has_virtual) return 0;
+  if (pw_tuned_off(PW_TUNE_INLINE_WRITES)) return 0;
   for (i = 0; i < item->nparam; i++) bytes += item->params[i].n;
   if (bytes > MAX_BYTES) return 0;
   if (!item->stmt->writes) classify(item->stmt);
@@ -171,7 +161,8 @@ static int may_run(pw_op *op) {
   op->db->compiled = op->db->interrupted = 0;
   rc = pw_stmt_prepare(stmt);
   may = rc != SQLITE_OK /* to say what is wrong */ ||
-        (!stmt->cursor && (stmt->readonly || (writes(stmt) && may_write(op))));
+        (!stmt->cursor && ((stmt->readonly && !pw_tuned_off(PW_TUNE_INLINE_READS)) ||
+                           (writes(stmt) && may_write(op))));
   pw_note_suspect_schema(op->db); /* before its run, whose misses say nothing about the schema */
   return may && !op->db->missed && !op->db->suspect;
 }

@@ -183,6 +183,12 @@ int64_t pw_now_ns(void);
 void pw_cond_init(pthread_cond_t *cond);
 int pw_cond_wait_until(pthread_cond_t *cond, pthread_mutex_t *mu, int64_t until_ns);
 
+/* tune.c */
+#define PW_TUNE_INLINE_READS  0
+#define PW_TUNE_INLINE_WRITES 1
+void pw_tune_init(void);
+int pw_tuned_off(int technique);
+
 /* registry.c */
 void pw_registry_add(pw_db *db);
 void pw_registry_remove(pw_db *db);

@@ -398,6 +398,7 @@ int pw_vfs_register(void) {
 #ifndef _WIN32
     tzset(); /* reads the time zone's file now, so that no SQL does ('localtime') */
 #endif
+    pw_tune_init();
     rc = sqlite3_initialize();
     if (rc == SQLITE_OK) {
       system_vfs = sqlite3_vfs_find(0);

@@ -11,6 +11,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/pagewire/pagewire/internal/store"
+	"github.com/pagewire/pagewire/internal/tune"
 )
 
 // disk stands between Pebble and the file system. Pebble cannot go on after a failed write of its log or manifest: it
@@ -192,7 +193,7 @@ func (d *disk) file(name string, open func() (vfs.File, error)) (f vfs.File, err
 	if err != nil {
 		return nil, err
 	}
-	if isLog(name) {
+	if isLog(name) && !tune.Off("log-fill") {
 		return newLogFile(diskFile{f, d, name})
 	}
 	return &diskFile{f, d, name}, nil

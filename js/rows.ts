@@ -38,30 +38,22 @@ const REAL = 2;
 const TEXT = 3;
 const BLOB = 4;
 
-/**
- * Reads n rows, or one without an array around it: cells from f64[i] on (i64 is the same memory), their tags
- * from u8[t] on, text and blobs from their beginning.
- */
+/** Reads cells from f64[i] on (i64 is the same memory), their tags from u8[t] on, text and blobs from their beginning. */
+type Decode<More extends unknown[], Result> = (
+  f64: Float64Array,
+  i64: BigInt64Array,
+  u8: Uint8Array,
+  i: number,
+  t: number,
+  text: string,
+  blob: Uint8Array,
+  ...more: More
+) => Result;
+
+/** Reads n rows, or one without an array around it. */
 interface Decoder {
-  all(
-    f64: Float64Array,
-    i64: BigInt64Array,
-    u8: Uint8Array,
-    i: number,
-    t: number,
-    text: string,
-    blob: Uint8Array,
-    n: number,
-  ): unknown[];
-  one(
-    f64: Float64Array,
-    i64: BigInt64Array,
-    u8: Uint8Array,
-    i: number,
-    t: number,
-    text: string,
-    blob: Uint8Array,
-  ): unknown;
+  all: Decode<[n: number], unknown[]>;
+  one: Decode<[], unknown>;
 }
 
 /** The column names of a result, and their decoders by mode. */

@@ -16,7 +16,7 @@ export async function ensureNode() {
     console.error(`bench: Node.js ${least} or newer is needed, this is ${process.version}: run 'make bench-setup'`);
     process.exit(1);
   }
-  const again = spawn(node, process.argv.slice(1), { stdio: "inherit" });
+  const again = spawn(node, [...process.execArgv, ...process.argv.slice(1)], { stdio: "inherit" });
   for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => again.kill(signal));
   const [code] = await once(again, "exit");
   process.exit(code ?? 130);

@@ -156,7 +156,10 @@ async function measure({ workload, latencyMs, names }) {
       const system = systemOf(name, latencyMs);
       const begin = async () => {
         await system.start();
+        const started = performance.now();
         await system.prepare(workload);
+        const seconds = (performance.now() - started) / 1000;
+        if (seconds > 5) say(`  ${name}: prepared in ${seconds.toFixed(1)} s`);
       };
       if (!(await tolerating(system, workload, latencyMs, begin))) continue;
       participants.push(system);

@@ -8,8 +8,8 @@ await ensureNode();
 const { mkdtempSync, rmSync } = await import("node:fs");
 const { tmpdir } = await import("node:os");
 const { join } = await import("node:path");
-const { parseArgs } = await import("node:util");
 const { connect } = await import("../dist/esm/index.mjs");
+const { listOf, numbersOf, optionsOf, refuse } = await import("./arguments.mjs");
 const { memoryKb, timed } = await import("./meter.mjs");
 const { services } = await import("./services.mjs");
 const { figure, median, round } = await import("./stats.mjs");
@@ -17,17 +17,24 @@ const { figure, median, round } = await import("./stats.mjs");
 const MIB = 2 ** 20;
 const rowBytes = 3900; // one row a page
 
-const { values: args } = parseArgs({
-  options: {
-    "sizes-mib": { type: "string", default: "1,16,256" },
-    actors: { type: "string", default: "1,10,100,1000" },
-    "tx-pages": { type: "string", default: "1,16,256,4096,16000" },
-    "latency-ms": { type: "string", default: "0,1,5,10,50,100" },
-    only: { type: "string", default: "size,actors,transaction,latency" },
-    json: { type: "boolean", default: false },
-  },
+const usage = `node bench/scaling.mjs [options]
+
+  --only a,b           of the tables size, actors, transaction, latency
+  --sizes-mib n,m      of a database, 1,16,256,1024,4096 (5 GiB of disk) unless told otherwise
+  --actors n,m         1,10,100,1000,10000 unless told otherwise
+  --tx-pages n,m       of a transaction, 1,16,256,4096,16000 unless told otherwise
+  --latency-ms n,m     milliseconds of round trip to add, 0,1,5,10,20,50,100 unless told otherwise
+  --json               one line of JSON a row, instead of tables`;
+
+const args = optionsOf(usage, {
+  "sizes-mib": { type: "string", default: "1,16,256,1024,4096" },
+  actors: { type: "string", default: "1,10,100,1000,10000" },
+  "tx-pages": { type: "string", default: "1,16,256,4096,16000" },
+  "latency-ms": { type: "string", default: "0,1,5,10,20,50,100" },
+  only: { type: "string", default: "size,actors,transaction,latency" },
+  json: { type: "boolean", default: false },
 });
-const numbers = (text) => text.split(",").map(Number);
+const numbers = (name, least) => numbersOf(name, args[name], least);
 const root = mkdtempSync(join(tmpdir(), "pagewire-scaling-"));
 let serversStarted = 0;
 
@@ -172,20 +179,23 @@ const latency = (ms) =>
   });
 
 const tables = {
-  size: [size, numbers(args["sizes-mib"])],
-  actors: [actors, numbers(args.actors)],
-  transaction: [transaction, numbers(args["tx-pages"])],
-  latency: [latency, numbers(args["latency-ms"])],
+  size: [size, numbers("sizes-mib", 1)],
+  actors: [actors, numbers("actors", 1)],
+  transaction: [transaction, numbers("tx-pages", 1)],
+  latency: [latency, numbers("latency-ms")],
 };
+const chosen = listOf(args.only);
+for (const name of chosen) {
+  if (tables[name] === undefined) refuse(`no table ${name}; there are: ${Object.keys(tables).join(", ")}`);
+}
 
 process.on("SIGINT", () => {
   rmSync(root, { recursive: true, force: true }); // servers end with this process
   process.exit(130);
 });
 try {
-  for (const name of args.only.split(",")) {
-    const [measure, points] = tables[name] ?? [];
-    if (measure === undefined) throw new Error(`no table ${name}; there are: ${Object.keys(tables).join(", ")}`);
+  for (const name of chosen) {
+    const [measure, points] = tables[name];
     for (const [i, point] of points.entries()) {
       const row = await measure(point);
       if (args.json) {

@@ -64,13 +64,12 @@ func (c *Channel) Open(ctx context.Context, actor string, o protocol.Open, onLos
 	c.mu.Lock()
 	if c.closing || c.denied != nil {
 		err := cmp.Or(c.denied, ErrClosed)
-		c.mu.Unlock()
+		c.unlock()
 		return nil, nil, err
 	}
 	c.metrics.begin()
 	c.members[a] = struct{}{}
-	a.move()
-	c.mu.Unlock()
+	a.moveHere()
 	if err := c.wait(ctx, cl, begin, limit); err != nil {
 		return nil, nil, err
 	}
@@ -88,11 +87,44 @@ func (a *Actor) Fetch(ctx context.Context, m *protocol.Fetch) (*protocol.FetchRe
 	return do(ctx, a, protocol.OpFetch, m, &protocol.FetchResult{}, nil)
 }
 
-// Commit writes pages of the main file in one atomic, durable step and blocks until that is resolved; see
-// [protocol.Commit]. pages[i] are the PageSize bytes of page m.Pages.Indexes[i], m.Pages.Data stays nil. The channel sets
-// Generation and Staged. m and pages must not change until Commit returns. However large it is, a commit takes one
-// round trip. The error is ErrIndeterminate if it may or may not be applied.
-func (a *Actor) Commit(ctx context.Context, m *protocol.Commit, pages [][]byte) (*protocol.CommitResult, error) {
+// Commit writes pages of the main file in one atomic, durable step and blocks until that is resolved; see BeginCommit.
+func (a *Actor) Commit(ctx context.Context, m *protocol.Commit, pages [][]byte) (res *protocol.CommitResult, err error) {
+	over := make(chan struct{})
+	a.BeginCommit(ctx, m, pages, func(r *protocol.CommitResult, e error) {
+		res, err = r, e
+		close(over)
+	})
+	<-over
+	return res, err
+}
+
+// BeginCommit writes pages of the main file in one atomic, durable step and returns at once; see [protocol.Commit].
+// pages[i] are the PageSize bytes of page m.Pages.Indexes[i], m.Pages.Data stays nil. The channel sets Generation and
+// Staged. m and pages must not change until done is called. However large it is, a commit takes one round trip.
+//
+// done is called once, by any goroutine and perhaps before BeginCommit returns, when the commit is resolved or ctx ends.
+// The answers to other requests wait for it, so it must not block. The error is ErrIndeterminate if the commit may or may
+// not be applied.
+func (a *Actor) BeginCommit(ctx context.Context, m *protocol.Commit, pages [][]byte, done func(*protocol.CommitResult, error)) {
+	cl, err := a.newCommit(m, pages)
+	if err != nil {
+		done(nil, err)
+		return
+	}
+	cl.then = func(err error) {
+		if err != nil {
+			done(nil, err)
+			return
+		}
+		done(cl.result.(*protocol.CommitResult), nil)
+	}
+	if err := a.queue(ctx, cl); err != nil {
+		done(nil, err)
+	}
+}
+
+// newCommit makes the call of a commit.
+func (a *Actor) newCommit(m *protocol.Commit, pages [][]byte) (*call, error) {
 	if len(pages) != len(m.Pages.Indexes) || m.Pages.Data != nil || len(m.Pages.Absent) > 0 {
 		return nil, protocol.Errorf(protocol.CodeBadRequest, "commit %d: %d pages for %d indexes, %d bytes of data, %d absent; want one page an index and nothing else",
 			m.Seq, len(pages), len(m.Pages.Indexes), len(m.Pages.Data), len(m.Pages.Absent))
@@ -109,16 +141,12 @@ func (a *Actor) Commit(ctx context.Context, m *protocol.Commit, pages [][]byte) 
 	head := *m
 	head.Generation, head.Staged = a.generation, 0
 	res := &protocol.CommitResult{}
-	cl := &call{op: protocol.OpCommit, commit: &commit{m: &head, pages: pages}, result: res, check: func() error {
+	return &call{op: protocol.OpCommit, commit: &commit{m: &head, pages: pages}, result: res, check: func() error {
 		if res.Seq != head.Seq {
 			return fmt.Errorf("commit %d was sent, commit %d is acknowledged", head.Seq, res.Seq)
 		}
 		return nil
-	}}
-	if err := a.run(ctx, cl); err != nil {
-		return nil, err
-	}
-	return res, nil
+	}}, nil
 }
 
 // Reload opens the actor again under its own generation: it returns the state as stored, after every earlier call of
@@ -200,28 +228,38 @@ func do[B, R any](ctx context.Context, a *Actor, op protocol.Op, body B, res *R,
 
 // run queues a call and waits for its end.
 func (a *Actor) run(ctx context.Context, cl *call) error {
-	c := a.c
 	begin := time.Now()
-	if err := ctx.Err(); err != nil && cl.op != protocol.OpClose {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		return c.abandoned(cl, err)
+	cl.done = make(chan struct{})
+	if err := a.queue(ctx, cl); err != nil {
+		return err
 	}
+	return a.c.wait(ctx, cl, begin, a.c.cfg.Timeout)
+}
+
+// queue queues a call, and sends it if nothing stands in the way. An error says that it was not queued.
+func (a *Actor) queue(ctx context.Context, cl *call) error {
+	c := a.c
 	if cl.id == 0 {
 		cl.id = c.lastID.Add(1)
 	}
-	cl.actor, cl.done = a, make(chan struct{})
+	cl.actor = a
 	c.mu.Lock()
-	if err := a.ended(); err != nil {
-		c.mu.Unlock()
+	err := a.ended()
+	if cause := ctx.Err(); cause != nil && cl.op != protocol.OpClose {
+		err = c.abandoned(cl, cause)
+	}
+	if err != nil {
+		c.unlock()
 		return err
 	}
 	c.metrics.begin()
 	if cl.op == protocol.OpClose {
 		a.state = closing
 	}
+	if cl.then != nil {
+		c.giveUpAt(ctx, cl, c.cfg.Timeout)
+	}
 	a.pending = append(a.pending, cl)
-	a.move()
-	c.mu.Unlock()
-	return c.wait(ctx, cl, begin, c.cfg.Timeout)
+	a.moveHere()
+	return nil
 }

@@ -28,9 +28,12 @@ type call struct {
 	sent    bool   // conn is not its first connection
 	written bool   // its last frame was handed to a socket at some time: a write may have been applied
 
-	done chan struct{}
-	over bool // done is closed; answers that come later are of no interest
+	done chan struct{}   // closed when it is over; nil if then is set
+	then func(err error) // called instead, by whoever unlocks the channel
+	stop func()          // ends the timers that would give it up; set with then
+	over bool            // answers that come later are of no interest
 	err  error
+	from time.Time // when it began; set with then
 }
 
 // commit is the part of a call that is encoded while it is sent: its pages travel in frames of about stageBytes.
@@ -75,7 +78,7 @@ func (c *Channel) wait(ctx context.Context, cl *call, begin time.Time, limit tim
 		cause = context.DeadlineExceeded
 	}
 	c.mu.Lock()
-	defer c.mu.Unlock()
+	defer c.unlock()
 	err := cl.err
 	if cause != nil && !cl.over {
 		err = c.abandon(cl, cause)
@@ -142,7 +145,43 @@ func (c *Channel) finish(cl *call, err error) {
 		cl.commit.pages = nil
 		cl.commit.mu.Unlock()
 	}
-	close(cl.done)
+	if cl.then == nil {
+		close(cl.done)
+		return
+	}
+	cl.stop()
+	c.metrics.end(cl.op, time.Since(cl.from), err)
+	c.over = append(c.over, cl)
+}
+
+// unlock releases the channel's mutex and then tells those who do not wait in a goroutine what became of their calls: on
+// this thread, because waking another one takes longer than most of them take (see docs/decisions.md).
+func (c *Channel) unlock() {
+	over := c.over
+	c.over = nil
+	c.mu.Unlock()
+	for _, cl := range over {
+		cl.then(cl.err)
+	}
+}
+
+// giveUpAt has the call, which has a then and begins now, abandoned when ctx ends, or when limit is over if ctx has no
+// deadline. c.mu is held.
+func (c *Channel) giveUpAt(ctx context.Context, cl *call, limit time.Duration) {
+	cl.from = time.Now()
+	abandon := func(cause error) {
+		c.mu.Lock()
+		defer c.unlock()
+		if !cl.over {
+			_ = c.abandon(cl, cause)
+		}
+	}
+	ended := context.AfterFunc(ctx, func() { abandon(ctx.Err()) })
+	cl.stop = func() { ended() }
+	if _, ok := ctx.Deadline(); !ok {
+		timer := time.AfterFunc(limit, func() { abandon(context.DeadlineExceeded) })
+		cl.stop = func() { ended(); timer.Stop() }
+	}
 }
 
 // size is about what a call takes in the server's memory, in bytes.

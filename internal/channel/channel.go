@@ -71,6 +71,7 @@ type Channel struct {
 	members  map[*Actor]struct{}
 	actors   map[string]*Actor // the open ones of members, by id
 	givenUp  map[string]*Actor // members that nobody waits for, but whose open the server still has to answer, by id
+	over     []*call           // resolved ones to be told of by whoever unlocks
 	metrics  counters
 	events   eventQueue
 	closing  bool
@@ -122,7 +123,7 @@ func Dial(ctx context.Context, cfg Config) (*Channel, error) {
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	c.mu.Lock()
 	c.adopt(k)
-	c.mu.Unlock()
+	c.unlock()
 	return c, nil
 }
 
@@ -147,7 +148,7 @@ func (c *Channel) Limits() protocol.Limits {
 func (c *Channel) Close(ctx context.Context) error {
 	c.mu.Lock()
 	if c.closing {
-		c.mu.Unlock()
+		c.unlock()
 		select {
 		case <-c.finished:
 			return nil
@@ -160,7 +161,7 @@ func (c *Channel) Close(ctx context.Context) error {
 		a.shut()
 	}
 	c.checkGone()
-	c.mu.Unlock()
+	c.unlock()
 
 	var err error
 	timer := time.NewTimer(c.cfg.Timeout)
@@ -179,7 +180,7 @@ func (c *Channel) Close(ctx context.Context) error {
 	for k := range c.conns {
 		live = append(live, k)
 	}
-	c.mu.Unlock()
+	c.unlock()
 	for _, k := range live {
 		if err == nil {
 			k.farewell()
@@ -190,11 +191,11 @@ func (c *Channel) Close(ctx context.Context) error {
 	for _, a := range c.inOrder() {
 		a.abort(ErrClosed)
 	}
-	c.mu.Unlock()
+	c.unlock()
 	c.running.Wait()
 	c.mu.Lock()
 	idle := c.events.idle
-	c.mu.Unlock()
+	c.unlock()
 	if idle != nil {
 		select {
 		case <-idle:

@@ -2,6 +2,7 @@ package channel_test
 
 import (
 	"context"
+	"fmt"
 	"testing"
 	"time"
 
@@ -260,6 +261,42 @@ func TestLargeCommitIsOneRoundTrip(t *testing.T) {
 	require.Less(t, after.BytesSent-before.BytesSent, uint64(65<<20))
 	require.Equal(t, uint64(1), after.Ops["commit"].Count)
 	requirePages(t, a, pages, 9)
+}
+
+// A commit is sent by who begins it; but a socket that takes no more does not hold them up, and the writer sends the rest.
+func TestFullSocketDoesNotHoldUpCommits(t *testing.T) {
+	_, addr := startServer(t, server.Config{Store: newStore(t)})
+	p := newProxy(t, addr)
+	c, _ := dial(t, p.addr())
+	const actors, pages = 40, 250 // 39 MiB, more than any socket takes
+	open := func(id int) *channel.Actor { return open(t, c, fmt.Sprint(id)) }
+	all := make([]*channel.Actor, actors)
+	for i := range all {
+		all[i] = open(i)
+	}
+	p.stall(true, false)
+	m := &protocol.Commit{Seq: 1, Count: 1, Size: pages * protocol.PageSize}
+	data := make([][]byte, pages)
+	for i := range data {
+		m.Pages.Indexes = append(m.Pages.Indexes, uint32(i))
+		data[i] = page(7)
+	}
+	begun, done := make(chan struct{}), make(chan error, actors)
+	go func() {
+		defer close(begun)
+		for _, a := range all {
+			a.BeginCommit(context.Background(), m, data, func(_ *protocol.CommitResult, err error) { done <- err })
+		}
+	}()
+	receive(t, begun, "the commits to begin")
+	require.Empty(t, done)
+	p.stall(false, false)
+	for range actors {
+		require.NoError(t, receive(t, done, "a commit"))
+	}
+	for _, a := range all {
+		requirePages(t, a, pages, 7)
+	}
 }
 
 // Several commits that together are more than a server keeps for one connection take turns.

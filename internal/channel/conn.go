@@ -2,7 +2,6 @@ package channel
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"reflect"
 	"slices"
@@ -17,6 +16,7 @@ import (
 type conn struct {
 	c          *Channel
 	ws         *websocket.Conn
+	socket     *socket // under ws
 	limits     protocol.Limits
 	server     string        // name and version of its server, for people
 	frameBytes int           // limit of one frame, either direction
@@ -37,6 +37,10 @@ type conn struct {
 	polite   bool             // the writer says goodbye before it closes the socket
 	pongDue  bool
 	nonce    uint64 // of the last ping; a peer that pings faster than it reads gets fewer pongs
+	writing  bool   // somebody has the pen: see pen.go
+	late     bool   // the socket has not taken all that was written
+
+	buf []byte // frames of commits are built here, by who has the pen
 }
 
 // send hands a call to the connection. c.mu is held.
@@ -100,117 +104,6 @@ func (k *conn) unblock() {
 	}
 }
 
-func (k *conn) rouse() {
-	select {
-	case k.wake <- struct{}{}:
-	default:
-	}
-}
-
-// write is the writer.
-func (k *conn) write() {
-	defer k.c.running.Done()
-	defer k.ws.Close()
-	var buf []byte
-	for {
-		frame, reuse, ok := k.nextFrame(buf[:0])
-		if !ok {
-			if k.polite {
-				k.farewell()
-			}
-			return
-		}
-		if err := k.ws.WriteMessage(websocket.BinaryMessage, frame); err != nil {
-			if errors.Is(err, websocket.ErrCloseSent) { // by the reader, which knows why and is about to say it
-				<-k.stop
-				return
-			}
-			k.c.lost(k, fmt.Errorf("%w: write: %w", ErrUnreachable, err))
-			return
-		}
-		if buf = nil; reuse {
-			buf = frame
-		}
-	}
-}
-
-// nextFrame waits for something to write; it is not ok at the end of the connection. A frame to reuse was built in buf and
-// is to be handed in again; others belong to their calls, or are large and rare.
-func (k *conn) nextFrame(buf []byte) (frame []byte, reuse, ok bool) {
-	c := k.c
-	c.mu.Lock()
-	for !k.dead && !k.pongDue && len(k.queue) == 0 {
-		k.queue = nil
-		c.mu.Unlock()
-		select {
-		case <-k.wake:
-		case <-k.stop:
-		}
-		c.mu.Lock()
-	}
-	if k.dead {
-		c.mu.Unlock()
-		return nil, false, false
-	}
-	if k.pongDue {
-		k.pongDue = false
-		nonce := k.nonce
-		c.mu.Unlock()
-		frame = appendField(protocol.AppendHead(nil, cborMap, 2), 0, uint64(protocol.FramePong))
-		return protocol.Seal(appendField(frame, 1, nonce)), false, true
-	}
-	cl := k.queue[0]
-	k.queue[0] = nil
-	k.queue = k.queue[1:]
-	if cl.commit != nil {
-		frame, reuse = k.nextCommitFrame(cl, buf)
-		return frame, reuse, true
-	}
-	cl.onWire, cl.written = true, true
-	frame = cl.frame
-	c.mu.Unlock()
-	return frame, false, true
-}
-
-// nextCommitFrame builds the next frame of a commit. Between its stages other actors' frames have their turn, so a
-// large commit does not hold them up; its own actor's later requests wait for its last frame, which keeps their order.
-// c.mu is held and released.
-func (k *conn) nextCommitFrame(cl *call, buf []byte) (frame []byte, reuse bool) {
-	c, m, a := k.c, cl.commit, cl.actor
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	head := *m.m
-	from, to := m.next, min(m.next+pagesPerFrame(k.frameBytes, c.cfg.StageBytes, a.id), len(m.m.Pages.Indexes))
-	last := to == len(m.m.Pages.Indexes)
-	if cl.over {
-		// The caller took the pages back between stages. The server holds what it got until a commit consumes it: this
-		// one does, and is refused, because it names a stage that never came.
-		last, from = true, to
-		m.took++
-	}
-	m.next = to
-	indexes, pages := m.m.Pages.Indexes[from:to], m.pages
-	if len(pages) > 0 {
-		pages = pages[from:to]
-	}
-	if last {
-		cl.onWire, cl.written = true, true
-		a.streaming = false
-		a.pump()
-	} else {
-		m.took++
-		k.queue = append(k.queue, cl)
-	}
-	head.Staged = m.took
-	c.mu.Unlock()
-
-	buf = slices.Grow(buf, len(pages)*pageCost+envelopeBytes+len(a.id))
-	if last {
-		return protocol.Seal(appendCommit(buf, cl.id, a.id, &head, indexes, pages)), false
-	}
-	return protocol.Seal(appendStage(buf, cl.id, a.id, indexes, pages)), true
-}
-
 // read is the reader.
 func (k *conn) read() {
 	defer k.c.running.Done()
@@ -257,19 +150,19 @@ func (k *conn) handle(b []byte) (taken bool, err error) {
 	case *protocol.Ping:
 		c.mu.Lock()
 		k.pongDue, k.nonce = true, f.Nonce
-		c.mu.Unlock()
 		k.rouse()
+		c.mu.Unlock()
 	case *protocol.LockLost:
 		c.mu.Lock()
 		// An actor that has moved on to another connection hears about its lock there.
 		if a := c.actors[f.Actor]; a != nil && a.generation == f.Generation && a.conn == k {
 			a.lose(protocol.Errorf(protocol.CodeLockLost, "%s", f.Reason))
 		}
-		c.mu.Unlock()
+		c.unlock()
 	case *protocol.Drain:
 		c.mu.Lock()
 		c.drain(k, time.Duration(min(f.GraceMillis, uint64(maxGrace.Milliseconds())))*time.Millisecond)
-		c.mu.Unlock()
+		c.unlock()
 	default:
 		return false, fmt.Errorf("%w: an unexpected %T", errProtocol, decoded)
 	}
@@ -316,7 +209,7 @@ func (k *conn) answer(r *protocol.RawResponse, b []byte) (taken bool, err error)
 	}
 
 	c.mu.Lock()
-	defer c.mu.Unlock()
+	defer c.unlock()
 	if k.dead || k.inflight[r.ID] != cl {
 		return taken, nil
 	}

@@ -108,7 +108,7 @@ func (c *Channel) connect(ctx context.Context) (*conn, error) {
 	if c.cfg.Token != "" {
 		header.Set("Authorization", "Bearer "+c.cfg.Token)
 	}
-	var meter *meteredConn
+	var sock *socket
 	// The WebSocket library looks at the context's deadline only: its end closes the socket under the handshake.
 	watch := func() bool { return true }
 	defer func() { watch() }()
@@ -118,9 +118,9 @@ func (c *Channel) connect(ctx context.Context) (*conn, error) {
 			if err != nil {
 				return nil, err
 			}
-			meter = &meteredConn{Conn: raw, sent: &c.sent, received: &c.received}
+			sock = &socket{Conn: raw, sent: &c.sent, received: &c.received, try: tryWriterOf(raw), turn: make(chan struct{}, 1)}
 			watch = context.AfterFunc(ctx, func() { raw.Close() })
-			return meter, nil
+			return sock, nil
 		},
 		TLSClientConfig: c.cfg.TLS,
 		Subprotocols:    []string{protocol.Subprotocol()},
@@ -144,7 +144,8 @@ func (c *Channel) connect(ctx context.Context) (*conn, error) {
 	}
 	// Nothing else uses the connection yet, so its patience can be set without a lock. It is set on every read and write
 	// that makes progress: a slow large frame is no dead peer.
-	meter.patience = k.ping*5/2 + time.Millisecond
+	sock.patience = k.ping*5/2 + time.Millisecond
+	k.socket = sock
 	return k, nil
 }
 

@@ -73,7 +73,7 @@ func (c *Channel) bury(k *conn) {
 // lost takes a broken connection out of use: its actors are detached, to resume on the next one. c.mu is not held.
 func (c *Channel) lost(k *conn, err error) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
+	defer c.unlock()
 	if k.dead {
 		return
 	}
@@ -141,7 +141,7 @@ func (c *Channel) connector() {
 		c.mu.Lock()
 		c.attempt++
 		wait := c.backoff(c.attempt)
-		c.mu.Unlock()
+		c.unlock()
 		timer := time.NewTimer(wait)
 		select {
 		case <-timer.C:
@@ -152,7 +152,7 @@ func (c *Channel) connector() {
 		k, err := c.connect(c.ctx)
 		c.mu.Lock()
 		if c.closing || c.ctx.Err() != nil {
-			c.mu.Unlock()
+			c.unlock()
 			if k != nil {
 				k.ws.Close()
 			}
@@ -166,17 +166,17 @@ func (c *Channel) connector() {
 			// While a draining connection lasts, its actors can finish.
 			if refused >= refusals && c.conn == nil {
 				c.deny(err)
-				c.mu.Unlock()
+				c.unlock()
 				return
 			}
-			c.mu.Unlock()
+			c.unlock()
 			continue
 		}
 		c.connecting = false
 		c.metrics.reconnects++
 		c.notify(Event{Kind: Reconnect, Attempt: tries})
 		c.adopt(k)
-		c.mu.Unlock()
+		c.unlock()
 		return
 	}
 }

@@ -126,7 +126,7 @@ func (a *Actor) retryResume() {
 	a.retries++
 	time.AfterFunc(max(firstRetry, c.backoff(a.retries+1)), func() {
 		c.mu.Lock()
-		defer c.mu.Unlock()
+		defer c.unlock()
 		a.move()
 	})
 }

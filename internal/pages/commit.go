@@ -15,8 +15,8 @@ import (
 // after Close, is dropped without a word: Failed has covered it.
 func (f *File) Commit(b Batch) {
 	f.mu.Lock()
-	defer f.mu.Unlock()
 	if f.usable() != nil {
+		f.mu.Unlock()
 		return
 	}
 	f.pending.add(b, f.current)
@@ -28,33 +28,54 @@ func (f *File) Commit(b Batch) {
 	for _, tag := range b.DropFiles {
 		delete(f.aux, tag)
 	}
-	if f.flushing == nil {
+	first := f.flushing == nil
+	if first {
 		f.flushing = make(chan struct{})
-		go f.flush()
+	}
+	f.mu.Unlock()
+	if first {
+		f.flush()
 	}
 }
 
-// flush writes what is pending, one commit at a time, and ends when nothing is left.
+// flush writes what is pending, one commit at a time, until nothing is left. It does not wait: the first commit is sent
+// here, and each other one by whoever learns what became of the one before.
 func (f *File) flush() {
-	f.pace()
+	if f.cfg.Pace == nil {
+		f.next()
+		return
+	}
+	go func() {
+		f.cfg.Pace()
+		f.next()
+	}()
+}
+
+// next sends a commit of what is pending, or ends the flush.
+func (f *File) next() {
 	f.mu.Lock()
-	for len(f.pending.batches) > 0 {
-		batches, stored := f.pending.batches, f.stored
-		generation, seq := f.generation, f.seq
+	if len(f.pending.batches) == 0 {
+		close(f.flushing)
+		f.flushing = nil
 		f.mu.Unlock()
+		return
+	}
+	batches, stored := f.pending.batches, f.stored
+	generation, seq := f.generation, f.seq
+	f.mu.Unlock()
 
-		begin := time.Now()
-		m := merge(batches, stored, f.cfg.Limits.CommitBytes)
-		res, err := f.send(&m, generation, seq)
-		took := time.Since(begin)
-
+	begin := time.Now()
+	m := merge(batches, stored, f.cfg.Limits.CommitBytes)
+	token := batches[m.n-1].Token
+	f.send(&m, generation, seq, func(res *protocol.CommitResult, err error) {
 		f.mu.Lock()
-		f.metrics.CommitTime += took
+		f.metrics.CommitTime += time.Since(begin)
 		if err != nil {
 			f.fail(err)
-			continue
+			f.mu.Unlock()
+			f.next()
+			return
 		}
-		token := batches[m.n-1].Token
 		f.pending.resolve(m.n)
 		f.seq, f.stored = seq+uint64(m.n), m.size
 		f.metrics.UsedBytes = res.UsedBytes
@@ -63,35 +84,26 @@ func (f *File) flush() {
 		f.metrics.PagesCommitted += uint64(len(m.pages))
 		f.mu.Unlock()
 		f.sink.Committed(token)
-		f.pace()
-		f.mu.Lock()
-	}
-	close(f.flushing)
-	f.flushing = nil
-	f.mu.Unlock()
-}
-
-func (f *File) pace() {
-	if f.cfg.Pace != nil {
-		f.cfg.Pace()
-	}
+		f.flush()
+	})
 }
 
 // send writes one merged commit.
-func (f *File) send(m *merged, generation, seq uint64) (*protocol.CommitResult, error) {
+func (f *File) send(m *merged, generation, seq uint64, done func(*protocol.CommitResult, error)) {
 	limit := f.cfg.Limits.CommitBytes
 	if size := uint64(len(m.pages)) * protocol.PageSize; limit > 0 && size > limit {
-		return nil, protocol.Errorf(protocol.CodePayloadTooLarge,
-			"the transaction wrote %d bytes of pages, the server's limit is %d: split it into smaller ones", size, limit)
+		done(nil, protocol.Errorf(protocol.CodePayloadTooLarge,
+			"the transaction wrote %d bytes of pages, the server's limit is %d: split it into smaller ones", size, limit))
+		return
 	}
-	return f.remote.Commit(f.commits, &protocol.Commit{
+	f.remote.BeginCommit(f.commits, &protocol.Commit{
 		Generation: generation,
 		Seq:        seq + uint64(m.n),
 		Count:      uint64(m.n),
 		Size:       m.size,
 		Pages:      protocol.Pages{Indexes: m.indexes},
 		DropFiles:  m.dropFiles,
-	}, m.pages)
+	}, m.pages, done)
 }
 
 // fail gives up all that is pending and tells the sink. f.mu is held, but not during the sink's call.
@@ -120,7 +132,7 @@ func (f *File) Flush(ctx context.Context) error {
 	return f.failed
 }
 
-// settle waits until the flusher has ended and the sink knows all.
+// settle waits until the flush has ended and the sink knows all.
 func (f *File) settle(ctx context.Context) error {
 	for {
 		f.mu.Lock()
@@ -191,7 +203,7 @@ func (f *File) Close(ctx context.Context, hints []uint32) error {
 
 	flushed := f.Flush(ctx)
 	f.cancel()
-	f.settle(context.Background()) // the flusher ends now: its commit was cancelled
+	f.settle(context.Background()) // the flush ends now: its commit was cancelled
 	f.mu.Lock()
 	f.closed = true
 	f.mu.Unlock()

@@ -151,16 +151,16 @@ func TestI4IndeterminateCommitReloads(t *testing.T) {
 
 // An idle database has no goroutine, and a closed one leaves none behind, even if its last commit never ends.
 func TestNoGoroutineStays(t *testing.T) {
-	flushers := func() int {
+	commits := func() int {
 		buf := make([]byte, 1<<20)
-		return strings.Count(string(buf[:runtime.Stack(buf, true)]), "pages.(*File).flush")
+		return strings.Count(string(buf[:runtime.Stack(buf, true)]), "pages_test.(*gate).BeginCommit.func")
 	}
 	entered := make(chan struct{}, 1)
 	g := &gate{}
 	db := open(t, dial(t, serve(t, protocol.Limits{})), "a", protocol.Open{}, pages.Config{}, g)
 	db.commit(pageSize, map[uint32][]byte{0: filled(1)})
 	require.NoError(t, db.f.Flush(context.Background()))
-	require.Eventually(t, func() bool { return flushers() == 0 }, patience, time.Millisecond)
+	require.Eventually(t, func() bool { return commits() == 0 }, patience, time.Millisecond)
 
 	g.onCommit = func(ctx context.Context, _ *protocol.Commit, _ int) error {
 		entered <- struct{}{}
@@ -169,12 +169,12 @@ func TestNoGoroutineStays(t *testing.T) {
 	}
 	db.commit(pageSize, map[uint32][]byte{0: filled(2)})
 	<-entered
-	require.Equal(t, 1, flushers())
+	require.Equal(t, 1, commits())
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
 	defer cancel()
 	require.ErrorIs(t, db.f.Close(ctx, nil), context.DeadlineExceeded)
 	require.Equal(t, []uint64{2}, db.failed)
-	require.Eventually(t, func() bool { return flushers() == 0 }, patience, time.Millisecond)
+	require.Eventually(t, func() bool { return commits() == 0 }, patience, time.Millisecond)
 	require.NoError(t, db.f.Close(context.Background(), nil), "closing twice")
 	require.ErrorIs(t, db.f.Fetch(context.Background(), 0, 0), pages.ErrClosed)
 	require.ErrorIs(t, db.f.Reload(context.Background()), pages.ErrClosed)

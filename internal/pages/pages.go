@@ -27,17 +27,18 @@ import (
 // ErrClosed is returned by calls after Close.
 var ErrClosed = errors.New("pages: the database is closed")
 
-// Remote is one actor on the channel; *channel.Actor implements it. Pages handed to Commit are not used after it returned.
+// Remote is one actor on the channel; *channel.Actor implements it. BeginCommit returns at once, and done is called
+// when the commit is resolved; pages are not used after that.
 type Remote interface {
 	Fetch(ctx context.Context, f *protocol.Fetch) (*protocol.FetchResult, error)
-	Commit(ctx context.Context, c *protocol.Commit, pages [][]byte) (*protocol.CommitResult, error)
+	BeginCommit(ctx context.Context, c *protocol.Commit, pages [][]byte, done func(*protocol.CommitResult, error))
 	Reload(ctx context.Context, p *protocol.Preload) (*protocol.OpenResult, error)
 	Close(ctx context.Context, hints []uint32) error
 }
 
 // Sink is the database that pages are handed to. Its methods must not call the File back. Stage runs inside New, Fetch and
 // Reload with a lock held that Commit takes too, so a lock that Stage takes must not be held across Commit. Committed and
-// Failed run on another goroutine.
+// Failed run on the goroutine that reads the channel, and must not wait for anything that it brings, or within Commit.
 type Sink interface {
 	// Stage hands over a page: PageSize bytes that are valid during the call, nil for zeros. asked is false for readahead
 	// and for pages that came with an open.
@@ -129,7 +130,7 @@ type File struct {
 	current    uint64           // size after the last batch handed over
 	aux        map[uint8]uint64 // sizes of the other files
 	pending    pending
-	flushing   chan struct{} // not nil while the flusher runs; closed when it ends
+	flushing   chan struct{} // not nil while batches are being written; closed when none is left
 	failed     error         // why batches are refused until Reload
 	lost       bool          // failed for good
 	closed     bool

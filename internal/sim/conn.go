@@ -100,6 +100,21 @@ func (c *conn) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// TryWrite writes p if the window has room, as a client's channel wants it: without waiting. A twin may have to.
+func (c *conn) TryWrite(p []byte) int {
+	if c.twin != nil || c.in.dead() != nil {
+		return 0
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.room() {
+		return 0
+	}
+	c.out = append(c.out, p...)
+	c.leave()
+	return len(p)
+}
+
 // room says whether the window has any. c.mu is held.
 func (c *conn) room() bool {
 	h := c.peer.in

@@ -129,8 +129,9 @@ export async function rivetkit({ dir, latencyMs = 0, resolver = import.meta.url,
 }
 
 /** A server that answers a few bytes to what adapters/echo.mjs sends. */
-async function echo({ latencyMs }) {
-  const server = fork(here("echo-server.mjs"));
+async function echo({ dir, latencyMs }) {
+  mkdirSync(dir, { recursive: true });
+  const server = fork(here("echo-server.mjs"), [join(dir, "echo")]);
   const [{ port }] = await once(server, "message");
   const proxy = await delayed(port, latencyMs);
   return {

@@ -48,7 +48,7 @@ const named = {
     keep: true,
     slow: { 10: { "cold-scan-fragmented": "fills a table in random order for three minutes, which is done at 0 ms" } },
   },
-  echo: { file: "echo", remote: true, service: "echo", only: ["echo"] },
+  echo: { file: "echo", remote: true, service: "echo", only: ["echo", "echo-synced"] },
 };
 
 /** What is measured unless told otherwise. */

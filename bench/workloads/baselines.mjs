@@ -29,18 +29,25 @@ export const baselines = {
     },
   },
 
-  echo: {
-    what: "20 KiB sent and 64 bytes answered on a bare TCP connection, through the same delay: what a round trip is worth",
+  echo: exchange("20 KiB there and 64 bytes back on a bare TCP connection: what a round trip is worth", false),
+  "echo-synced": exchange("the same, in a file and synced before the answer: what a durable commit is worth", true),
+};
+
+/** Exchanges of a request and an answer with echo-server.mjs, through the same delay as all else. */
+function exchange(what, sync) {
+  return {
+    what,
     unit: "us",
     latencies: [0, 10],
     only: ["echo"],
     async round(system, _state, _round, { latencyMs }) {
       const connection = await system.open();
-      await timed(5, connection.exchange);
+      const once = () => connection.exchange(sync);
+      await timed(5, once);
       const m = meter(system);
-      const result = m.stop(await timed(latencyMs === 0 ? 500 : 50, connection.exchange));
+      const result = m.stop(await timed(latencyMs === 0 ? 500 : 50, once));
       connection.close();
       return result;
     },
-  },
-};
+  };
+}

@@ -6,7 +6,8 @@
 **     delay-proxy PORT MILLISECONDS
 **
 ** It prints the port that it listens at. A line on standard input with another
-** number of milliseconds holds from then on; the end of standard input ends it.
+** number of milliseconds holds once it is repeated on standard output; the end of
+** standard input ends it.
 **
 ** The time counts from when the kernel received the bytes, not from when this
 ** process got to see them, and it is awake a little before they are due: a timer
@@ -194,6 +195,8 @@ static void order(void) {
   if (n <= 0) exit(0);
   line[n] = 0;
   delay = (int64_t)(atof(line) * 1e6);
+  printf("%s", line);
+  fflush(stdout);
 }
 
 int main(int argc, char **argv) {

@@ -21,14 +21,17 @@ function program() {
   return built;
 }
 
-/** A port of this machine behind which `port` answers roundTripMs later; set() changes that. */
+/** A port of this machine behind which `port` answers roundTripMs later; set() changes that, one call at a time. */
 export async function delayed(port, roundTripMs) {
-  if (roundTripMs === 0) return { port, set() {}, async stop() {} };
+  if (roundTripMs === 0) return { port, async set() {}, async stop() {} };
   const proxy = spawn(program(), [String(port), String(roundTripMs / 2)], { stdio: ["pipe", "pipe", "inherit"] });
   const [told] = await once(proxy.stdout, "data");
   return {
     port: Number(told),
-    set: (ms) => void proxy.stdin.write(`${ms / 2}\n`),
+    async set(ms) {
+      proxy.stdin.write(`${ms / 2}\n`);
+      await once(proxy.stdout, "data"); // it holds from now on
+    },
     async stop() {
       proxy.stdin.end();
       if (proxy.exitCode === null) await once(proxy, "exit");

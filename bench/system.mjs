@@ -36,9 +36,9 @@ export class System {
 
   /** Has the process prepare a workload, without the latency. */
   async prepare(workload) {
-    this.#service?.delay(0);
+    await this.#service?.delay(0);
     await this.order("prepare", { workload });
-    this.#service?.delay(this.options.latencyMs);
+    await this.#service?.delay(this.options.latencyMs);
   }
 
   /** Has the process do something; answers its result, and throws what went wrong there. */

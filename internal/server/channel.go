@@ -151,7 +151,7 @@ func (h *corkingHijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	h.conn = &corkedConn{Conn: conn}
+	h.conn = newCorkedConn(conn)
 	return h.conn, rw, nil
 }
 

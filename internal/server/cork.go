@@ -1,9 +1,6 @@
 package server
 
-import (
-	"net"
-	"sync"
-)
+import "net"
 
 // corkBytes is how much a corked connection collects before it writes.
 const corkBytes = 64 * kib
@@ -12,15 +9,19 @@ const corkBytes = 64 * kib
 // call. It is safe for concurrent use, as net.Conn is.
 type corkedConn struct {
 	net.Conn
-	mu     sync.Mutex
+	turn   chan struct{} // holds one item during a write; no mutex, since internal/sim must see who waits for it
 	corked bool
 	buf    []byte
 }
 
+func newCorkedConn(conn net.Conn) *corkedConn {
+	return &corkedConn{Conn: conn, turn: make(chan struct{}, 1)}
+}
+
 // Write writes p, or keeps it until uncork.
 func (c *corkedConn) Write(p []byte) (int, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	c.turn <- struct{}{}
+	defer func() { <-c.turn }()
 	if !c.corked {
 		return c.Conn.Write(p)
 	}
@@ -38,15 +39,15 @@ func (c *corkedConn) Write(p []byte) (int, error) {
 
 // cork starts to collect.
 func (c *corkedConn) cork() {
-	c.mu.Lock()
+	c.turn <- struct{}{}
 	c.corked = true
-	c.mu.Unlock()
+	<-c.turn
 }
 
 // uncork writes what was collected.
 func (c *corkedConn) uncork() error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	c.turn <- struct{}{}
+	defer func() { <-c.turn }()
 	c.corked = false
 	err := c.flush()
 	// An idle connection keeps no buffer.

@@ -22,7 +22,7 @@ type Options struct {
 
 // Defaults of Options, in bytes.
 const (
-	DefaultCacheBytes    = 16 << 20
+	DefaultCacheBytes    = 12 << 20
 	DefaultMemTableBytes = 16 << 20
 	DefaultReserveBytes  = 64 << 20
 )

@@ -3,13 +3,13 @@
 import { cpSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
-import { run } from "./matrix.mjs";
+import { run, runProgram } from "./matrix.mjs";
 
 export async function bundles({ trying, tools, npmDir, work }) {
   const load = createRequire(join(tools, "index.js"));
   const entry = join(npmDir, "program.mjs");
   const out = (name) => join(npmDir, `bundle-${name}.mjs`);
-  const start = (file) => run(process.execPath, [file], { cwd: npmDir });
+  const start = (file) => runProgram(process.execPath, [file], { cwd: npmDir });
 
   await trying("bundle", "esbuild", async () => {
     const options = { entryPoints: [entry], bundle: true, platform: "node", format: "esm" };

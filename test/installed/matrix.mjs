@@ -74,3 +74,12 @@ export function run(command, args, { cwd, env = {}, input } = {}) {
     });
   });
 }
+
+/** What test/installed/program.mjs said at its end. Its exit code alone is not believed: an emulator may lose it. */
+export function saidOk(text, where = "") {
+  if (!text.startsWith(`ok ${where}`)) throw new Error(`it was to say "ok ${where}", and said: ${text}`);
+  return text;
+}
+
+/** Runs a command that runs the program. */
+export const runProgram = async (command, args, options, where) => saidOk(await run(command, args, options), where);

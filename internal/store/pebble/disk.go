@@ -194,7 +194,7 @@ func (d *disk) file(name string, open func() (vfs.File, error)) (f vfs.File, err
 		return nil, err
 	}
 	if isLog(name) && !tune.Off("log-fill") {
-		return newLogFile(diskFile{f, d, name})
+		return newLogFile(diskFile{f, d, name}), nil
 	}
 	return &diskFile{f, d, name}, nil
 }

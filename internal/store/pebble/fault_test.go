@@ -150,7 +150,7 @@ func TestFailedOperations(t *testing.T) {
 	stopped, visited := 0, 0
 	broken := fmt.Errorf("injected: %w", syscall.EIO)
 	for _, times := range []int{1, 0} {
-		for _, at := range points(total, 60) {
+		for _, at := range points(total, total) {
 			visited++
 			f := newFault(anyOp, at, times, broken)
 			disk := vfs.NewCrashableMem()

@@ -26,13 +26,14 @@ type logFile struct {
 
 func isLog(file string) bool { return strings.HasSuffix(file, ".log") }
 
-// newLogFile makes a logFile of f, which has bytes already if it is written anew.
-func newLogFile(f diskFile) (vfs.File, error) {
+// newLogFile makes a logFile of f, which has bytes already if it is written anew. If the file does not tell how many, it is
+// left as it is: Pebble could not go on after an error.
+func newLogFile(f diskFile) vfs.File {
 	info, err := f.Stat()
 	if err != nil {
-		return nil, err
+		return &f
 	}
-	return &logFile{diskFile: f, filled: info.Size()}, nil
+	return &logFile{diskFile: f, filled: info.Size()}
 }
 
 // Write implements vfs.File. What is too large for one sync to care about is written without zeros before it.

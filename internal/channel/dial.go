@@ -82,8 +82,9 @@ func target(cfg *Config) (string, error) {
 	}
 	u.RawQuery = query.Encode()
 	// A path is kept as the prefix that a reverse proxy serves the channel under.
-	if path := strings.TrimRight(u.Path, "/"); !strings.HasSuffix(path, protocol.ChannelPath) {
-		u.Path, u.RawPath = path+protocol.ChannelPath, ""
+	path := strings.TrimSuffix(strings.TrimRight(u.Path, "/"), protocol.ChannelPath) + protocol.ChannelPath
+	if path != u.Path {
+		u.Path, u.RawPath = path, ""
 	}
 	return u.String(), nil
 }

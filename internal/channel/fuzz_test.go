@@ -11,7 +11,7 @@ import (
 func FuzzTarget(f *testing.F) {
 	for _, s := range []string{
 		"ws://127.0.0.1:6420", "https://x/prefix/", "http://[::1]:99999", "ws://u:p@h", "ws://h?token=t", "ws://h#f", "ws://h/%zz", "ws://:1",
-		"ws://h/v1/channel?a=b&a=c", "WSS://H", "//h", "ws://h\x00",
+		"ws://h/v1/channel?a=b&a=c", "ws://h/v1/channel/", "WSS://H", "//h", "ws://h\x00",
 	} {
 		f.Add(s, "secret-secret", "default")
 	}

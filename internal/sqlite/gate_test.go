@@ -7,6 +7,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/pagewire/pagewire/internal/pages"
+	"github.com/pagewire/pagewire/internal/protocol"
 	"github.com/pagewire/pagewire/internal/sqlite"
 	"github.com/pagewire/pagewire/internal/store"
 	"github.com/pagewire/pagewire/internal/store/memory"
@@ -47,6 +49,39 @@ func TestUnacknowledgedPagesAreBounded(t *testing.T) {
 		require.NoError(t, <-results)
 	}
 	require.Equal(t, [][]any{{int64(transactions * pages)}}, query(t, db, "SELECT count(*) FROM t"))
+}
+
+// ending calls then once a commit has been handed over, on the thread whose statement it is.
+type ending struct {
+	pages.Remote
+	then func()
+}
+
+func (e *ending) BeginCommit(ctx context.Context, c *protocol.Commit, data [][]byte, done func(*protocol.CommitResult, error)) {
+	e.Remote.BeginCommit(ctx, c, data, done)
+	e.then()
+}
+
+// A write that is cancelled when its commit is handed over and its statement has not ended is told so at once, and not only
+// when the commit is answered.
+func TestI4WriteIsGivenUpBetweenItsCommitAndItsEnd(t *testing.T) {
+	st := &stalled{Store: memory.New(), goOn: make(chan struct{})}
+	f := newFixtureOn(t, st)
+	a, opened, err := f.ch.Open(t.Context(), "given-up", protocol.Open{}, func(error) {})
+	require.NoError(t, err)
+	submitted := make(chan *sqlite.Submitted, 1)
+	remote := &ending{Remote: a, then: func() { (<-submitted).Cancel("aborted") }}
+	db, err := sqlite.Open(t.Context(), remote, opened, sqlite.Options{Pages: pages.Config{Limits: f.ch.Limits()}})
+	require.NoError(t, err)
+	defer f.close(db)
+
+	told := make(chan error, 1)
+	s, err := db.Submit(sqlite.Call{Script: "CREATE TABLE t (a)"}, func(_ *sqlite.Result, err error) { told <- err })
+	require.NoError(t, err)
+	submitted <- s
+	require.ErrorContains(t, <-told, "may still become durable")
+	close(st.goOn)
+	require.Equal(t, [][]any{{int64(1)}}, query(t, db, "SELECT count(*) FROM sqlite_schema"))
 }
 
 // Nobody is told of anything that could still vanish: neither the writer nor a reader behind it, in a queue or on its own

@@ -89,18 +89,6 @@ static uint64_t gate_of(const pw_db *db, const pw_job *job) {
   return op->kind == PW_RUN && !op->failed && (began || ended) ? 0 : db->handed;
 }
 
-/* Is op done, or must it wait at the gate? The caller holds db->mu. */
-static int settle(pw_db *db, pw_job *job) {
-  job->gate = gate_of(db, job);
-  if (job->gate > db->acked && db->failed) fail_with_failure(&job->op);
-  else if (job->gate > db->acked && !(job->op.failed && job->cancel[0])) {
-    job->state = OP_GATED;
-    return 0;
-  }
-  job->state = OP_FINISHED;
-  return 1;
-}
-
 const char *pw_how_ended(const char *code) {
   if (strcmp(code, "timeout") == 0) return "timed out";
   if (strcmp(code, "closed") == 0) return "was given up, because the database was closed";
@@ -117,6 +105,24 @@ static void fail_gated(pw_op *op, const char *code) {
              "the operation %s while its commit, or one before it, was on its way; "
              "the commit may still become durable",
              pw_how_ended(code));
+}
+
+/* Is op done, or must it wait at the gate? A cancel may have come after its commit
+** was handed over and before it ended. The caller holds db->mu. */
+static int settle(pw_db *db, pw_job *job) {
+  job->gate = gate_of(db, job);
+  if (job->gate > db->acked) {
+    if (db->failed) {
+      fail_with_failure(&job->op);
+    } else if (!job->cancel[0]) {
+      job->state = OP_GATED;
+      return 0;
+    } else if (!job->op.failed) {
+      fail_gated(&job->op, job->cancel);
+    }
+  }
+  job->state = OP_FINISHED;
+  return 1;
 }
 
 /* Counts an operation's timeout from now on. */

@@ -67,12 +67,10 @@ func (e *ending) BeginCommit(ctx context.Context, c *protocol.Commit, data [][]b
 func TestI4WriteIsGivenUpBetweenItsCommitAndItsEnd(t *testing.T) {
 	st := &stalled{Store: memory.New(), goOn: make(chan struct{})}
 	f := newFixtureOn(t, st)
-	a, opened, err := f.ch.Open(t.Context(), "given-up", protocol.Open{}, func(error) {})
-	require.NoError(t, err)
 	submitted := make(chan *sqlite.Submitted, 1)
-	remote := &ending{Remote: a, then: func() { (<-submitted).Cancel("aborted") }}
-	db, err := sqlite.Open(t.Context(), remote, opened, sqlite.Options{Pages: pages.Config{Limits: f.ch.Limits()}})
-	require.NoError(t, err)
+	db := f.openAs(f.ch, "given-up", nil, func(r pages.Remote) pages.Remote {
+		return &ending{Remote: r, then: func() { (<-submitted).Cancel("aborted") }}
+	})
 	defer f.close(db)
 
 	told := make(chan error, 1)

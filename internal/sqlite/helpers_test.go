@@ -75,7 +75,9 @@ func (f *fixture) open(actor string, budget ...uint64) *sqlite.DB {
 	return f.openAs(f.ch, actor, preload)
 }
 
-func (f *fixture) openAs(ch *channel.Channel, actor string, preload *protocol.Preload) *sqlite.DB {
+// openAs opens an actor on a channel, between which and the database stands what wrap makes of it, if given.
+func (f *fixture) openAs(ch *channel.Channel, actor string, preload *protocol.Preload, wrap ...func(pages.Remote) pages.Remote,
+) *sqlite.DB {
 	f.t.Helper()
 	ctx := context.Background()
 	var db *sqlite.DB
@@ -85,8 +87,12 @@ func (f *fixture) openAs(ch *channel.Channel, actor string, preload *protocol.Pr
 		}
 	})
 	require.NoError(f.t, err)
+	var remote pages.Remote = a
+	for _, wrapped := range wrap {
+		remote = wrapped(remote)
+	}
 	limits := ch.Limits()
-	db, err = sqlite.Open(ctx, a, opened, sqlite.Options{CommitBytes: limits.CommitBytes, Pages: pages.Config{Limits: limits}})
+	db, err = sqlite.Open(ctx, remote, opened, sqlite.Options{CommitBytes: limits.CommitBytes, Pages: pages.Config{Limits: limits}})
 	require.NoError(f.t, err)
 	return db
 }

@@ -90,24 +90,22 @@ test("a full actor refuses what grows it, and goes on: reading, deleting, and wr
   await intact(db, 2);
 });
 
-test("a statement amid which an earlier commit is refused is undone whole, and the next one works (I6)", async (t) => {
+// TestI6StatementAmidWhichACommitIsRefusedIsUndone has it so for certain; here the refusal may come before the next begins.
+test("what runs while the server refuses an earlier commit is done whole or not at all, and the next one works (I6)", async (t) => {
   const db = await table(t);
   await db.run(insert, [400_000]);
   await db.run(insert, [400_000]);
   const slow = `WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000000)
     INSERT INTO t (v) SELECT sum(i) FROM n`;
-  const outcomes = await Promise.allSettled([
-    db.run(insert, [400_000]), // over the quota, of which the server tells while the next one runs
+  const [refused, ...others] = await Promise.allSettled([
+    db.run(insert, [400_000]), // over the quota
     db.run(slow),
     db.run("UPDATE t SET v = 'kept' WHERE id = 1"),
     db.get("SELECT count(*) AS n FROM t"),
   ]);
-  assert.deepEqual(
-    outcomes.slice(0, 2).map(({ reason }) => reason?.code),
-    ["storage_quota_exceeded", "storage_quota_exceeded"],
-  );
-  for (const { reason } of outcomes) if (reason) assert.equal(reason.code, "storage_quota_exceeded", reason.message);
-  await intact(db, 3);
+  assert.equal(refused.reason?.code, "storage_quota_exceeded");
+  for (const { reason } of others) if (reason) assert.equal(reason.code, "storage_quota_exceeded", reason.message);
+  await intact(db, others[0].status === "fulfilled" ? 4 : 3);
   await db.run("DELETE FROM t WHERE id > 1");
   await db.run(insert, [100_000]);
   await intact(db, 2);

@@ -129,9 +129,9 @@ export async function rivetkit({ dir, latencyMs = 0, resolver = import.meta.url,
 }
 
 /** A server that answers a few bytes to what adapters/echo.mjs sends. */
-async function echo({ dir, latencyMs }) {
+async function echo({ dir, latencyMs, variant }) {
   mkdirSync(dir, { recursive: true });
-  const server = fork(here("echo-server.mjs"), [join(dir, "echo")]);
+  const server = fork(here(variant === "threads" ? "echo-threads.mjs" : "echo-server.mjs"), [join(dir, "echo")]);
   const [{ port }] = await once(server, "message");
   const proxy = await delayed(port, latencyMs);
   return {

@@ -2,28 +2,46 @@
 
 import { once } from "node:events";
 import { connect } from "node:net";
+import { addon } from "../compile.mjs";
 
 /** Bytes each way: about those of a commit of five pages and of its answer. */
 export const request = 20 << 10;
 export const answer = 64;
 
-export default async function create({ service }) {
-  const plain = Buffer.alloc(request);
-  const synced = Buffer.alloc(request, 1);
+/** Two Node.js processes, one thread each. With `synced` the server first has the request on disk. */
+async function plain(port, synced) {
+  const bytes = Buffer.alloc(request, synced ? 1 : 0);
+  const socket = connect({ port, host: "127.0.0.1", noDelay: true });
+  await once(socket, "connect");
+  return {
+    /** Sends a request and waits for its answer. */
+    exchange: () =>
+      new Promise((resolve) => {
+        socket.once("data", resolve);
+        socket.write(bytes);
+      }),
+    close: () => socket.destroy(),
+  };
+}
+
+/** The same through the threads of echo-threads.c, always synced. */
+function threaded(port) {
+  const { connect, send, close } = addon("echo-threads");
+  let answered;
+  connect(port, () => answered());
+  return {
+    exchange: () =>
+      new Promise((resolve) => {
+        answered = resolve;
+        send();
+      }),
+    close,
+  };
+}
+
+export default async function create({ service, variant }) {
   return {
     serverPid: service.pid,
-    async open() {
-      const socket = connect({ port: service.port, host: "127.0.0.1", noDelay: true });
-      await once(socket, "connect");
-      return {
-        /** Sends a request and waits for its answer; with `sync` the server first has it on disk. */
-        exchange: (sync) =>
-          new Promise((resolve) => {
-            socket.once("data", resolve);
-            socket.write(sync ? synced : plain);
-          }),
-        close: () => socket.destroy(),
-      };
-    },
+    open: async (synced) => (variant === "threads" ? threaded(service.port) : plain(service.port, synced)),
   };
 }

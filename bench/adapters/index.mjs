@@ -6,6 +6,7 @@
 //   tune     its PAGEWIRE_TUNE
 //   only     the workloads that it can do, if not all
 //   slow     at some latency: workloads that would take minutes, and why
+//   rounds   by workload: rounds at most, of what takes it long
 
 import { refuse } from "../arguments.mjs";
 import { techniques } from "../techniques.mjs";
@@ -46,9 +47,12 @@ const named = {
     remote: true,
     service: "rivetkit",
     keep: true,
-    slow: { 10: { "cold-scan-fragmented": "fills a table in random order for three minutes, which is done at 0 ms" } },
+    slow: { 0: { "cold-scan-fragmented": "fills such a table in minutes, and scans it in two" } },
+    rounds: { "cold-scan-50mib": 3, "cold-index-lookup": 2, "open-first-query": 2 },
   },
+  floor: { file: "floor", only: ["warm-point-read-sync", "read-sqlite", "read-call"] },
   echo: { file: "echo", remote: true, service: "echo", only: ["echo", "echo-synced"] },
+  "echo-threads": { file: "echo", variant: "threads", remote: true, service: "echo", only: ["echo-synced"] },
 };
 
 /** What is measured unless told otherwise. */

@@ -1,8 +1,10 @@
-// What stands beside any system: loading its library, and the network itself.
+// What stands beside any system: loading its library, the network itself, and the parts of a read.
 
+import * as data from "../data.mjs";
 import { loadAddon } from "../load.mjs";
 import { meter, timed } from "../meter.mjs";
 import { median } from "../stats.mjs";
+import { byId, opened } from "./shared.mjs";
 
 export const baselines = {
   "addon-load": {
@@ -30,7 +32,45 @@ export const baselines = {
   },
 
   echo: exchange("20 KiB there and 64 bytes back on a bare TCP connection: what a round trip is worth", false),
-  "echo-synced": exchange("the same, in a file and synced before the answer: what a durable commit is worth", true),
+  "echo-synced": exchange(
+    "the same, in a file and synced before the answer: what a durable commit is worth; echo-threads: through the " +
+      "threads that a commit needs",
+    true,
+  ),
+
+  "read-sqlite": {
+    what: "the statement of warm-point-read-sync in a loop of C, on SQLite in memory: bind, step, five columns, reset",
+    unit: "us",
+    latencies: [0],
+    only: ["floor"],
+    prepare: (system) => opened(system, "read", 1000),
+    async round(system, db) {
+      db.prepare(byId);
+      const m = meter(system);
+      return m.stop([db.loop(50_000)]);
+    },
+  },
+
+  "read-call": {
+    what: "the call into C and the object of its row, without SQLite between them",
+    unit: "us",
+    latencies: [0],
+    only: ["floor"],
+    prepare: (system) => opened(system, "read", 1000),
+    async round(system, db) {
+      const statement = db.prepare(byId);
+      data.expectRow(statement.getSync([7]), 7);
+      const m = meter(system);
+      const n = 10_000;
+      const samples = new Float64Array(n);
+      for (let i = 0; i < n; i++) {
+        const begin = performance.now();
+        statement.againSync([7]);
+        samples[i] = performance.now() - begin;
+      }
+      return m.stop(samples);
+    },
+  },
 };
 
 /** Exchanges of a request and an answer with echo-server.mjs, through the same delay as all else. */
@@ -39,10 +79,10 @@ function exchange(what, sync) {
     what,
     unit: "us",
     latencies: [0, 10],
-    only: ["echo"],
+    only: ["echo", "echo-threads"],
     async round(system, _state, _round, { latencyMs }) {
-      const connection = await system.open();
-      const once = () => connection.exchange(sync);
+      const connection = await system.open(sync);
+      const once = () => connection.exchange();
       await timed(5, once);
       const m = meter(system);
       const result = m.stop(await timed(latencyMs === 0 ? 500 : 50, once));

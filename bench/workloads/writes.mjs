@@ -37,7 +37,12 @@ export const writes = {
     unit: "us",
     latencies: [0, 10],
     targets: [
-      { latencyMs: 0, atMost: 2, of: "better-sqlite3-full" },
+      {
+        latencyMs: 0,
+        atMost: 2,
+        of: "better-sqlite3-full",
+        floor: { workload: "echo-synced", adapter: "echo-threads" },
+      },
       { latencyMs: 10, metric: "roundTripTimes", atMost: 1.07 },
     ],
     prepare: (system) => opened(system, "autocommit", 1000),

@@ -22,6 +22,11 @@ function limitOf(results, workload, target) {
   return other === undefined ? undefined : { own, limit: factor * other.median };
 }
 
+/** The median of what no system can be faster than, where the target names such a thing. */
+function leastOf(results, workload, { floor, latencyMs }) {
+  return floor && find(results, floor.workload ?? workload, floor.adapter, latencyMs)?.median;
+}
+
 const metricNames = {
   roundTripTimes: "round trips of time",
   roundTrips: "round trips",
@@ -52,6 +57,7 @@ export function judge(results) {
         target: `${target.atLeast === undefined ? "at most" : "at least"} ${size}`,
         value,
         ratio: value / limit,
+        least: leastOf(results, workload, target),
         pass: target.atLeast === undefined ? value <= limit : value >= limit,
       });
     }
@@ -65,7 +71,7 @@ function markdown(head, rows) {
 }
 
 const verdictTable = (verdicts) => [
-  ["workload", "added ms", "pagewire", "unit", "target", "of the limit", ""],
+  ["workload", "added ms", "pagewire", "unit", "target", "of the limit", "", "floor"],
   verdicts.map((v) => [
     v.workload,
     String(v.latencyMs),
@@ -74,6 +80,7 @@ const verdictTable = (verdicts) => [
     v.target,
     `${v.ratio.toFixed(2)}x`,
     v.pass ? "met" : "MISSED",
+    v.least === undefined ? "" : figure(v.least),
   ]),
 ];
 
@@ -89,7 +96,7 @@ function systemTable(results, workload, latencyMs) {
     r.adapter,
     figure(r.median),
     figure(r.p99),
-    `${figure(r.min)} to ${figure(r.max)}`,
+    `${r.rounds}: ${figure(r.min)} to ${figure(r.max)}`,
     ratio(r),
     figure(r.roundTrips),
     figure(r.bytes),
@@ -164,15 +171,28 @@ export function printTable(results, verdicts) {
   if (verdicts.length > 0) console.log(`\nTargets\n${plain(verdictTable(verdicts))}`);
 }
 
-export function writeReport(dir, results, verdicts, failures) {
+/** The reasons why systems were left out, one row for each system and reason. */
+function leftOutTable(leftOut) {
+  const rows = new Map();
+  for (const { workload, adapter, latencyMs, reason } of leftOut) {
+    const key = JSON.stringify([adapter, reason]);
+    rows.set(key, [...(rows.get(key) ?? []), latencyMs === 0 ? workload : `${workload} (${latencyMs} ms)`]);
+  }
+  const cells = [...rows].map(([key, names]) => [...JSON.parse(key), names.join(", ")]);
+  return [["system", "reason", "workloads"], cells];
+}
+
+export function writeReport(dir, { results, verdicts, failures, leftOut }) {
   const machine = `${cpus().length} cores (${cpus()[0].model.trim()}), ${Math.round(totalmem() / 2 ** 30)} GiB, ${process.platform} ${process.arch}`;
   const parts = [
     "# Benchmark report",
     `Written by \`bench/run.mjs\`. Machine: ${machine}; Node.js ${process.version}. Raw results: [results.jsonl](results.jsonl).`,
     'Round trips, bytes, pages and processor time are for one operation. "to pagewire" is how many times as long the ' +
-      "system takes (for rates: how many times as much Pagewire does): over 1, Pagewire is faster.",
+      "system takes (for rates: how many times as much Pagewire does): over 1, Pagewire is faster. " +
+      "Rounds are their number, and the medians of the fastest and the slowest.",
     "![medians relative to Pagewire](chart.svg)",
     "## Targets",
+    "The floor is the least that was measured without any system; bench/README.md says how.",
     markdown(...verdictTable(verdicts)),
   ];
   for (const [workload, latencyMs] of runs(results)) {
@@ -183,6 +203,7 @@ export function writeReport(dir, results, verdicts, failures) {
     const rows = failures.map((f) => [f.workload, String(f.latencyMs), f.adapter, f.error]);
     parts.push("## What peers could not do", markdown(["workload", "added ms", "system", "reason"], rows));
   }
+  if (leftOut.length > 0) parts.push("## What was left out", markdown(...leftOutTable(leftOut)));
   writeFileSync(join(dir, "README.md"), `${parts.join("\n\n")}\n`);
   writeFileSync(join(dir, "chart.svg"), chart(results, runs(results)));
 }

@@ -74,10 +74,12 @@ function interrupted(signal) {
 process.on("SIGINT", () => interrupted("SIGINT"));
 process.on("SIGTERM", () => interrupted("SIGTERM"));
 
+const noNetwork = "no network";
+
 /** The reason why a system cannot do a workload at a latency, or undefined. */
 function reasonWithout(name, workload, latencyMs) {
   const { remote, slow } = adapters[name];
-  if (latencyMs > 0 && !remote) return "no network";
+  if (latencyMs > 0 && !remote) return noNetwork;
   const { without = {} } = workloads[workload];
   const group = Object.keys(without).find((prefix) => name === prefix || name.startsWith(`${prefix}-`));
   if (group !== undefined) return without[group];
@@ -98,8 +100,8 @@ async function stop(system) {
 }
 
 /**
- * What a peer cannot do, for its server did not answer, a limit of its own was met or its result was wrong, is said and left
- * out. Any failure of Pagewire ends the run.
+ * What a peer cannot do, for its server did not answer, a limit of its own was met, its result was wrong or it takes too
+ * long, is said and left out. Any failure of Pagewire ends the run.
  */
 async function tolerating(system, workload, latencyMs, fn) {
   try {
@@ -143,14 +145,21 @@ function plan() {
 
 /** Runs one workload at one latency on systems; answers a result for each. */
 async function measure({ workload, latencyMs, names }) {
-  const { maxRounds = rounds, restart = false } = workloads[workload];
+  const { maxRounds = rounds, peerRounds = rounds, restart = false } = workloads[workload];
+  const most = Math.min(rounds, maxRounds);
+  const roundsOf = ({ name, adapter }) =>
+    Math.min(most, name === "pagewire" ? most : peerRounds, adapter.rounds?.[workload] ?? most);
   let participants = [];
   const done = new Map();
+  const tookMs = new Map(names.map((name) => [name, 0]));
   try {
     for (const name of names) {
       const without = reasonWithout(name, workload, latencyMs);
       if (without !== undefined) {
-        if (latencyMs === 0 || adapters[name].remote) say(`  ${name}: left out, ${without}`);
+        if (without !== noNetwork) {
+          say(`  ${name}: left out, ${without}`);
+          leftOut.push({ workload, adapter: name, latencyMs, reason: without });
+        }
         continue;
       }
       const system = systemOf(name, latencyMs);
@@ -165,12 +174,15 @@ async function measure({ workload, latencyMs, names }) {
       participants.push(system);
       done.set(system, []);
     }
-    for (let round = 0; round < Math.min(rounds, maxRounds); round++) {
-      const turns = participants.map((_, i) => participants[(i + round) % participants.length]);
+    for (let round = 0; round < most; round++) {
+      const some = participants.filter((system) => round < roundsOf(system));
+      const turns = some.map((_, i) => some[(i + round) % some.length]);
       for (const system of turns) {
         const turn = async () => {
           if (restart) await system.restart();
+          const began = performance.now();
           done.get(system).push(await system.order("round", { workload, round }));
+          tookMs.set(system.name, tookMs.get(system.name) + performance.now() - began);
         };
         if (await tolerating(system, workload, latencyMs, turn)) continue;
         participants = participants.filter((other) => other !== system);
@@ -182,11 +194,15 @@ async function measure({ workload, latencyMs, names }) {
       else if (!stopping) await tolerating(system, workload, latencyMs, () => system.order("finish"));
     }
   }
+  for (const [name, ms] of tookMs) {
+    if (ms > 5000) say(`  ${name}: its rounds took ${(ms / 1000).toFixed(1)} s`);
+  }
   return participants.map((system) => combine(workload, system.name, latencyMs, done.get(system)));
 }
 
 const results = [];
 const failures = []; // what peers could not do
+const leftOut = []; // what they were not asked to do
 let failure;
 try {
   let keptAt = 0; // the latency that the kept systems were started for
@@ -222,7 +238,7 @@ if (!args.json) printTable(results, verdicts);
 if (args.report !== undefined) {
   mkdirSync(args.report, { recursive: true });
   writeFileSync(join(args.report, "results.jsonl"), results.map((result) => `${JSON.stringify(result)}\n`).join(""));
-  writeReport(args.report, results, verdicts, failures);
+  writeReport(args.report, { results, verdicts, failures, leftOut });
 }
 const missed = verdicts.filter(({ pass }) => !pass);
 say(

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { adapters } from "./adapters/index.mjs";
 import { end, services } from "./services.mjs";
 
+const orderSeconds = 120; // a system that hangs must not hold up the others
 let started = 0;
 
 export class System {
@@ -24,7 +25,7 @@ export class System {
     if (this.#worker !== undefined) return;
     const { file, variant, service, tune } = this.adapter;
     mkdirSync(this.options.dir, { recursive: true });
-    if (service !== undefined) this.#service ??= await services[service]({ ...this.options, tune });
+    if (service !== undefined) this.#service ??= await services[service]({ ...this.options, tune, variant });
     const told = { name: this.name, file, variant, ...this.options, service: this.#service?.told };
     this.#worker = fork(new URL("worker.mjs", import.meta.url), [JSON.stringify(told)], {
       execArgv: ["--expose-gc", "--disable-warning=ExperimentalWarning"],
@@ -43,8 +44,19 @@ export class System {
 
   /** Has the process do something; answers its result, and throws what went wrong there. */
   async order(order, details) {
+    let late = false;
+    const timer = setTimeout(() => {
+      late = true;
+      this.kill();
+    }, orderSeconds * 1000);
     this.#worker.send({ order, ...details });
-    return this.#answer();
+    try {
+      return await this.#answer();
+    } catch (error) {
+      throw late ? new Error(`${this.name}: not done after ${orderSeconds} s`) : error;
+    } finally {
+      clearTimeout(timer);
+    }
   }
 
   #answer() {

@@ -5,6 +5,11 @@ import * as data from "../data.mjs";
 export const MIB = 2 ** 20;
 export const byId = "SELECT * FROM bench WHERE id = ?";
 export const noMemory = { "better-sqlite3-memory": "nothing to reopen", "node-sqlite-memory": "nothing to reopen" };
+
+/** Of a thousand databases each library does one of its two kinds of file. */
+export const oneFile = Object.fromEntries(
+  ["better-sqlite3", "node-sqlite", "libsql"].map((name) => [`${name}-normal`, `takes minutes, ${name}-full is run`]),
+);
 export const noSync = { turso: "asynchronous only", "sqlite-vfs": "asynchronous only", rivetkit: "asynchronous only" };
 
 /** A database with a table of so many rows, or an empty one. */

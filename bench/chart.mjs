@@ -1,6 +1,24 @@
 // The chart of a report: for every workload, each system's median relative to Pagewire's on a logarithmic axis.
 
-const colors = ["#1f77b4", "#2ca02c", "#17becf", "#9467bd", "#8c564b", "#e377c2", "#7f7f7f", "#bcbd22", "#d62728"];
+// A colour for each library, a shape for each of its variants.
+const colors = ["#1f77b4", "#2ca02c", "#e377c2", "#9467bd", "#8c564b", "#ff7f0e", "#d62728", "#17becf", "#7f7f7f"];
+const shapes = {
+  normal: (x, y, color) => `<circle cx="${x}" cy="${y}" r="3.8" fill="#fff" stroke="${color}" stroke-width="1.8">`,
+  memory: (x, y, color) => `<rect x="${(x - 4).toFixed(1)}" y="${y - 4}" width="8" height="8" fill="${color}">`,
+  full: (x, y, color) => `<circle cx="${x}" cy="${y}" r="4.5" fill="${color}">`,
+};
+const split = (adapter) => /^(.*?)(?:-(normal|memory|full))?$/.exec(adapter);
+
+/** A function that draws a mark of an adapter. */
+function markOf(adapters) {
+  const libraries = [...new Set(adapters.map((adapter) => split(adapter)[1]))];
+  return (adapter, x, y, title) => {
+    const [, library, variant = "full"] = split(adapter);
+    const shape = shapes[variant](Number(x.toFixed(1)), y, colors[libraries.indexOf(library) % colors.length]);
+    return `${shape}<title>${escaped(title)}</title>${shape.startsWith("<rect") ? "</rect>" : "</circle>"}`;
+  };
+}
+
 const left = 210;
 const width = 560;
 const rowHeight = 22;
@@ -21,12 +39,17 @@ export function chart(results, runs) {
     for (const r of some) if (r !== own) points.push({ row: rows.length, adapter: r.adapter, ratio: ratioOf(r, own) });
     rows.push(latencyMs === 0 ? workload : `${workload}, ${latencyMs} ms`);
   }
-  const names = [...new Set(points.map(({ adapter }) => adapter))];
+  const names = [...new Set(points.map(({ adapter }) => adapter))].sort();
+  const mark = markOf(names);
   const low = Math.floor(Math.log10(Math.min(0.1, ...points.map(({ ratio }) => ratio))));
   const high = Math.ceil(Math.log10(Math.max(10, ...points.map(({ ratio }) => ratio))));
   const x = (ratio) => left + ((Math.log10(ratio) - low) / (high - low)) * width;
   const bottom = top + rows.length * rowHeight;
-  const svg = [];
+  const svg = rows.flatMap((_, i) =>
+    i % 2 === 1
+      ? []
+      : `<rect x="${left}" y="${top + i * rowHeight}" width="${width}" height="${rowHeight}" fill="#f6f6f6"/>`,
+  );
   for (let power = low; power <= high; power++) {
     const at = x(10 ** power).toFixed(1);
     svg.push(
@@ -38,16 +61,12 @@ export function chart(results, runs) {
     svg.push(`<text x="${left - 10}" y="${top + i * rowHeight + 15}" text-anchor="end">${escaped(name)}</text>`);
   });
   for (const { row, adapter, ratio } of points) {
-    const color = colors[names.indexOf(adapter) % colors.length];
-    const label = `<title>${escaped(adapter)}: ${ratio.toFixed(2)}x</title>`;
-    const at = `cx="${x(ratio).toFixed(1)}" cy="${top + row * rowHeight + 11}"`;
-    svg.push(`<circle ${at} r="4.5" fill="${color}" fill-opacity="0.8">${label}</circle>`);
+    svg.push(mark(adapter, x(ratio), top + row * rowHeight + 11, `${adapter}: ${ratio.toFixed(2)}x`));
   }
   names.forEach((name, i) => {
     const y = top + 10 + i * 18;
-    const color = colors[i % colors.length];
     svg.push(
-      `<circle cx="${left + width + 30}" cy="${y}" r="4.5" fill="${color}"/>`,
+      mark(name, left + width + 30, y, name),
       `<text x="${left + width + 42}" y="${y + 4}">${escaped(name)}</text>`,
     );
   });

@@ -2,8 +2,8 @@
 
 import { badParameter } from "./errors.js";
 import type { Packed } from "./native.js";
-import { checkParams, type Params, type RunResult } from "./options.js";
-import { type Mode, Result, type Shapes } from "./rows.js";
+import { checkParams, type Mode, type Params, type RunResult } from "./options.js";
+import { Result, type Shapes } from "./rows.js";
 
 /** One statement of a batch: its text and, if it has any, its parameters. */
 export type BatchItem = string | readonly [sql: string] | readonly [sql: string, params: Params | undefined];

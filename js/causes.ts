@@ -2,6 +2,7 @@
 
 import { closeSync, existsSync, openSync, readSync } from "node:fs";
 import { PagewireError } from "./errors.js";
+import { arch, target } from "./files.js";
 
 /**
  * One place where the native files were looked for, and why they are not usable. `code` is one of
@@ -21,14 +22,8 @@ export class LoadFailure extends Error {
   }
 }
 
-const arch = `${process.platform}-${process.arch}`;
 const reinstall = "Remove node_modules and install again on the machine that runs the program.";
 const glibcImages = "Use an image with glibc 2.28 or newer, such as node:22-slim or node:22-bookworm.";
-
-/** The name of this machine's platform package, without its scope. musl has none, and is found out only when loading failed. */
-export function target(): string {
-  return process.platform === "linux" ? `${arch}-gnu` : arch;
-}
 
 // Node's report names glibc's version where there is glibc. Its slow part, the network's interfaces, is left out.
 function report(): { glibcVersionRuntime?: string; glibcVersionCompiler?: string } {

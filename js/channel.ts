@@ -2,13 +2,25 @@
 
 import { EventEmitter } from "node:events";
 import { call, callSync, callToClose } from "./calls.js";
-import { Database, type Opened } from "./database.js";
+import type { Database, Opened } from "./database.js";
 import { PagewireError } from "./errors.js";
-import { Kv } from "./kv.js";
+import type { Kv } from "./kv.js";
 import { addMetrics, type DatabaseMetrics, noMetrics } from "./metrics.js";
 import { listen } from "./native.js";
-import { bytesOf, checkActor, checkLimits, type Limits, timeoutOf } from "./options.js";
-import { type Integers, modeOf, type RowMode } from "./rows.js";
+import {
+  bytesOf,
+  checkActor,
+  checkLimits,
+  type Integers,
+  type Limits,
+  modeOf,
+  type RowMode,
+  timeoutOf,
+} from "./options.js";
+
+// What an open database needs is most of the package: it is compiled while a server answers, not by who only requires the
+// package (scripts/bundle.mjs).
+const databases = () => require("./database.js") as typeof import("./database.js");
 
 export interface ConnectOptions extends Limits {
   /** ws:// or wss://, without a token in it. */
@@ -151,7 +163,9 @@ function connectRequest(options: ConnectOptions): object {
 /** Connects to a server. Rejects with the reason: "unauthorized", "unreachable", ... */
 export async function connect(options: ConnectOptions): Promise<Channel> {
   listen(deliver);
-  const { value } = await call<Connected>("connect", connectRequest(options), options);
+  const answer = call<Connected>("connect", connectRequest(options), options);
+  databases();
+  const { value } = await answer;
   return new Channel(value);
 }
 
@@ -204,7 +218,7 @@ export class Channel extends EventEmitter<ChannelEvents> {
   }
 
   #opened(actor: string, opened: Opened, options: OpenOptions): Database {
-    const db = new Database(this, actor, opened, {
+    const db = new (databases().Database)(this, actor, opened, {
       integers: options.integers ?? "mixed",
       rowMode: options.rowMode ?? "object",
       timeout: options.callTimeout ?? 0,
@@ -230,7 +244,8 @@ export class Channel extends EventEmitter<ChannelEvents> {
   kv(actor: string): Kv {
     this.#check();
     checkActor(actor);
-    return new Kv(this.#id, actor);
+    const keyed = require("./kv.js") as typeof import("./kv.js");
+    return new keyed.Kv(this.#id, actor);
   }
 
   /** @internal */

@@ -20,8 +20,17 @@ import {
   VALUES,
   WAIT,
 } from "./native.js";
-import { type CallOptions, checkParams, type RunResult, timeoutOf } from "./options.js";
-import { failed, type Integers, type Mode, modeOf, Result, type RowMode, Shapes } from "./rows.js";
+import {
+  type CallOptions,
+  checkParams,
+  type Integers,
+  type Mode,
+  modeOf,
+  type RowMode,
+  type RunResult,
+  timeoutOf,
+} from "./options.js";
+import { failed, Result, Shapes } from "./rows.js";
 
 /** A statement: its text, the engine's handle, and the shapes of its rows. */
 export class Sql {

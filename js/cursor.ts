@@ -2,8 +2,8 @@
 
 import type { Core, Sql } from "./core.js";
 import { STEP } from "./native.js";
-import type { CallOptions } from "./options.js";
-import type { Mode, Result } from "./rows.js";
+import type { CallOptions, Mode } from "./options.js";
+import type { Result } from "./rows.js";
 import type { Runner } from "./runner.js";
 
 const firstRows = 32;

@@ -1,6 +1,13 @@
-// What the native files are called on each platform.
+// What this kind of machine, its package and its native files are called.
 
 import { join } from "node:path";
+
+export const arch = `${process.platform}-${process.arch}`;
+
+/** The name of this machine's platform package, without its scope. musl has none, and is found out only when loading failed. */
+export function target(): string {
+  return process.platform === "linux" ? `${arch}-gnu` : arch;
+}
 
 /** The native files; `command` is the `pagewire` program. */
 export interface NativeFiles {

@@ -26,7 +26,7 @@ export {
   type KvPreloadPrefix,
 } from "./kv.js";
 export type { DatabaseMetrics, DurationMetrics, SqlMetrics, VfsMetrics } from "./metrics.js";
-export type { CallOptions, Limits, Params, RunResult, Value } from "./options.js";
-export type { Cell, Integers, Row, RowMode } from "./rows.js";
+export type { CallOptions, Integers, Limits, Params, RowMode, RunResult, Value } from "./options.js";
+export type { Cell, Row } from "./rows.js";
 export { Statement } from "./statement.js";
 export { Transaction } from "./transaction.js";

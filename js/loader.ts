@@ -3,17 +3,11 @@
 
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import {
-  absent,
-  explain,
-  type LoadFailure,
-  loadError,
-  mismatched,
-  missingFile,
-  target,
-  unsupported,
-} from "./causes.js";
-import { inside, type NativeFiles } from "./files.js";
+import type { LoadFailure } from "./causes.js";
+import { inside, type NativeFiles, target } from "./files.js";
+
+// Needed only if something is wrong.
+const causes = () => require("./causes.js") as typeof import("./causes.js");
 
 // One literal require a package: bundlers and file tracers follow these, and nothing that is put together at run time.
 const packages: Record<string, () => NativeFiles & { version: string }> = {
@@ -35,17 +29,17 @@ function installed(name: string): boolean {
 // The platform's package. Throws what its require() throws, or a LoadFailure if it does not fit.
 function packaged(): NativeFiles {
   const names = Object.keys(packages);
-  if (!names.includes(target())) throw unsupported(names);
+  if (!names.includes(target())) throw causes().unsupported(names);
   const found = packages[target()]!();
   const { version } = require("../package.json") as { version: string };
   if (found.version === version) return found;
-  throw mismatched(found.version, version);
+  throw causes().mismatched(found.version, version);
 }
 
 // Why a place had no native files, or not these. It takes milliseconds to find out.
 function why(error: unknown, paths: string[]): LoadFailure {
   const none = paths.length === 0 && (error as NodeJS.ErrnoException).code === "MODULE_NOT_FOUND";
-  return none ? absent(Object.keys(packages).filter(installed), error) : explain(error, ...paths);
+  return none ? causes().absent(Object.keys(packages).filter(installed), error) : causes().explain(error, ...paths);
 }
 
 // Where to look, in order. A build is a place to look only where there is one.
@@ -73,7 +67,7 @@ export function withNative<T>(use: (files: NativeFiles) => T): T {
       failures.push(() => why(error, paths));
     }
   }
-  throw loadError(
+  throw causes().loadError(
     failures.map((failure) => failure()),
     override,
   );
@@ -83,6 +77,6 @@ export function withNative<T>(use: (files: NativeFiles) => T): T {
 export function findCommand(): string {
   return withNative(({ command }) => {
     if (existsSync(command)) return command;
-    throw missingFile(command);
+    throw causes().missingFile(command);
   });
 }

@@ -1,7 +1,6 @@
 // What callers pass in: parameters and options, and the limits that follow from them.
 
 import { abortError, PagewireError } from "./errors.js";
-import type { Integers, RowMode } from "./rows.js";
 
 /** A value to bind. Booleans bind as 0 and 1, safe integers as INTEGER, other numbers as REAL. */
 export type Value = null | boolean | number | bigint | string | Uint8Array;
@@ -15,6 +14,11 @@ export interface Limits {
   /** Milliseconds until the call ends with code "timeout". */
   timeout?: number | undefined;
 }
+
+/** How INTEGER results are delivered: number where safe and else bigint ("mixed"), or always the one. */
+export type Integers = "number" | "bigint" | "mixed";
+/** How rows are delivered. */
+export type RowMode = "object" | "array";
 
 /** Options of one call that returns rows. */
 export interface CallOptions extends Limits {
@@ -30,6 +34,18 @@ export interface RunResult<T = unknown> {
   lastInsertRowid: number | bigint;
   /** The rows, if the statement has columns (INSERT ... RETURNING, PRAGMA, SELECT, ...). */
   rows?: T[];
+}
+
+/** A way to deliver rows, as an index of Shape.decoders: see modeOf(). */
+export type Mode = number;
+export const modes = 6;
+
+export function modeOf(integers: Integers, rowMode: RowMode): Mode {
+  const i = integers === "mixed" ? 0 : integers === "number" ? 1 : integers === "bigint" ? 2 : -1;
+  if (i < 0) throw new TypeError(`integers: ${JSON.stringify(integers)} is not "number", "bigint" or "mixed"`);
+  if (rowMode === "object") return i;
+  if (rowMode === "array") return i + 3;
+  throw new TypeError(`rowMode: ${JSON.stringify(rowMode)} is not "object" or "array"`);
 }
 
 /** Checks a timeout: milliseconds, at least 1, at most 2^31 - 1; undefined and 0 mean none. */

@@ -5,27 +5,12 @@
 
 import { PagewireError } from "./errors.js";
 import { type Packed, scratch } from "./native.js";
+import { type Mode, modes } from "./options.js";
 
 /** A value out of the database. */
 export type Cell = null | number | bigint | string | Uint8Array;
 /** A row as `rowMode: "object"` (the default) delivers it. */
 export type Row = Record<string, Cell>;
-/** How INTEGER results are delivered: number where safe and else bigint ("mixed"), or always the one. */
-export type Integers = "number" | "bigint" | "mixed";
-/** How rows are delivered. */
-export type RowMode = "object" | "array";
-
-/** A way to deliver rows, as an index of Shape.decoders: see modeOf(). */
-export type Mode = number;
-const modes = 6;
-
-export function modeOf(integers: Integers, rowMode: RowMode): Mode {
-  const i = integers === "mixed" ? 0 : integers === "number" ? 1 : integers === "bigint" ? 2 : -1;
-  if (i < 0) throw new TypeError(`integers: ${JSON.stringify(integers)} is not "number", "bigint" or "mixed"`);
-  if (rowMode === "object") return i;
-  if (rowMode === "array") return i + 3;
-  throw new TypeError(`rowMode: ${JSON.stringify(rowMode)} is not "object" or "array"`);
-}
 
 // The layout that napi/result.c writes, in doubles.
 const HEAD = 9;

@@ -1,6 +1,7 @@
-// Joins what tsc has compiled for index.js into one file, dist/modules.js, which a process reads faster than twenty. What
-// only the other entries need stays in files of its own. All of them find the joined modules through load(), so there is
-// one of each; the declarations stay as they are.
+// Joins what tsc has compiled for index.js into few files, which a process reads faster than twenty, and none of which is
+// compiled before it is needed: dist/channel.js has what a channel needs; what a module requires within a function comes in
+// a file named after it, with what that needs besides. The other entries stay as they are. All find the joined modules
+// through load(), so there is one of each; the declarations stay as they are too.
 
 import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -11,45 +12,77 @@ const require = createRequire(import.meta.url);
 const dist = fileURLToPath(new URL("../dist", import.meta.url));
 const read = (name) => readFileSync(join(dist, name), "utf8");
 const write = (name, text) => writeFileSync(join(dist, name), text);
-const required = /\brequire\("\.\/([^"]+)"\)/g;
+const first = "channel.js";
+const atOnce = /^(?:const|var) \w+ = require\("\.\/([^"]+)"\);$/gm;
+const anywhere = /\brequire\("\.\/([^"]+)"\)/g;
+const requiredBy = (name, how) => [...read(name).matchAll(how)].map(([, other]) => other);
 
-const joined = new Set(["index.js"]);
-for (const name of joined) for (const [, other] of read(name).matchAll(required)) joined.add(other);
-// import needs the names of the exports, which Node.js finds where a CommonJS module seems to assign them (0 && ...).
-const exported = Object.keys(require(join(dist, "index.js")));
+// The file that each module comes in: the first one that needs it.
+const fileOf = new Map();
+const roots = new Set([first]);
+for (const root of roots) {
+  if (fileOf.has(root)) continue;
+  const joined = new Set([root]);
+  for (const name of joined) {
+    fileOf.set(name, root);
+    for (const other of requiredBy(name, atOnce)) if (!fileOf.has(other)) joined.add(other);
+  }
+  for (const name of joined) for (const other of requiredBy(name, anywhere)) roots.add(other);
+}
 
-// Joined modules require each other through load(); any other require stays as it is, for bundlers to see. A function in
-// parentheses is compiled at once, and not first skimmed, as it is to be called anyway.
-const toLoad = (text) => text.replace(required, (call, name) => (joined.has(name) ? `load("${name}")` : call));
-const modules = [...joined].map((name) => {
-  const text = toLoad(read(name)).replace(/^"use strict";\n/, "");
-  return `"${name}": (function (exports) {\n${text}}),\n`;
-});
+// Whatever is in another file is required by a literal, for bundlers to see.
+const toLoad = (text, from) =>
+  text.replace(anywhere, (call, name) => {
+    const file = fileOf.get(name);
+    if (file === undefined) return call;
+    return file === from ? `load("${name}")` : `require("./${file}").load("${name}")`;
+  });
 
-write(
-  "modules.js",
-  `"use strict";
-const modules = {
-${modules.join("")}};
+// A function in parentheses is compiled at once, and not first skimmed, as it is to be called anyway.
+function joined(file) {
+  const functions = [...fileOf.keys()]
+    .filter((name) => fileOf.get(name) === file)
+    .map((name) => `"${name}": (function (exports) {\n${toLoad(read(name), file).replace('"use strict";\n', "")}}),\n`);
+  return `add({\n${functions.join("")}});\n`;
+}
+
+const loader = `const modules = new Map();
 const loaded = new Map();
+exports.add = add;
 exports.load = load;
+function add(more) {
+  for (const name of Object.keys(more)) modules.set(name, more[name]);
+}
 function load(name) {
   let exports = loaded.get(name);
   if (exports === undefined) {
     exports = {};
     loaded.set(name, exports);
-    modules[name](exports);
+    modules.get(name)(exports);
   }
   return exports;
 }
-`,
-);
-const useLoad = `"use strict";\nconst { load } = require("./modules.js");\n`;
-for (const name of readdirSync(dist).filter((file) => file.endsWith(".js") && file !== "modules.js")) {
-  if (!joined.has(name)) write(name, toLoad(read(name)).replace(`"use strict";\n`, useLoad));
-  else if (name !== "index.js") rmSync(join(dist, name));
+`;
+const useLoader = `const { add, load } = require("./${first}");\nexports.load = load;\n`;
+
+// A getter for each export, so that what is not asked for is not compiled. import needs their names, which Node.js finds
+// where a CommonJS module seems to assign them (0 && ...).
+function index() {
+  const entry = require(join(dist, "index.js"));
+  const names = Object.keys(entry);
+  const sources = requiredBy("index.js", atOnce);
+  const getters = names.map((name) => {
+    const source = sources.find((module) => require(join(dist, module))[name] === entry[name]);
+    return `  get ${name}() {\n    return require("./${fileOf.get(source)}").load("${source}").${name};\n  },\n`;
+  });
+  return `"use strict";\nmodule.exports = {\n${getters.join("")}};\n0 && (module.exports = { ${names.join(", ")} });\n`;
 }
-write(
-  "index.js",
-  `${useLoad}module.exports = load("index.js");\n0 && (module.exports = { ${exported.join(", ")} });\n`,
-);
+
+const made = new Map([["index.js", index()]]);
+for (const file of new Set(fileOf.values()))
+  made.set(file, `"use strict";\n${file === first ? loader : useLoader}${joined(file)}`);
+for (const name of readdirSync(dist).filter((file) => file.endsWith(".js"))) {
+  if (!made.has(name) && !fileOf.has(name)) made.set(name, toLoad(read(name)));
+}
+for (const name of fileOf.keys()) if (!made.has(name)) rmSync(join(dist, name));
+for (const [name, text] of made) write(name, text);

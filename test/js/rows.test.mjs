@@ -7,7 +7,9 @@ import test from "node:test";
 import { fileURLToPath } from "node:url";
 
 const require = createRequire(import.meta.url);
-const { modeOf, Result, Shapes } = require("../../dist/modules.js").load("rows.js");
+const { load } = require("../../dist/database.js");
+const { modeOf } = load("options.js");
+const { Result, Shapes } = load("rows.js");
 
 const HEAD = 9;
 const [NULL, INT, REAL, TEXT, BLOB, BIGINT] = [0, 1, 2, 3, 4, 5];

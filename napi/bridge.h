@@ -44,7 +44,9 @@ struct mailbox {
   port_mutex mutex;
   int refs;
   int closed;
-  int woken; /* the threadsafe function was called and has not run */
+  int woken;   /* the threadsafe function was called, or is about to be, and has not run */
+  int calling; /* threads that are about to call it: closing waits for them */
+  port_cond called;
   napi_threadsafe_function wake;
   mail *head, *tail;
 };

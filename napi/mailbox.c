@@ -12,6 +12,7 @@ mailbox *mailbox_new(void) {
   mailbox *box = bridge_alloc(sizeof(*box));
   memset(box, 0, sizeof(*box));
   port_mutex_init(&box->mutex);
+  port_cond_init(&box->called);
   box->refs = 1;
   return box;
 }
@@ -28,13 +29,28 @@ void mailbox_unref(mailbox *box) {
   last = --box->refs == 0;
   port_unlock(&box->mutex);
   if (last) {
+    port_cond_destroy(&box->called);
     port_mutex_destroy(&box->mutex);
     free(box);
   }
 }
 
+/*
+** Wake the JavaScript thread. Not under the lock, or it would wake only to wait
+** for that; box->calling keeps the threadsafe function in being meanwhile. Its
+** queue has no limit and is not closed, so it cannot refuse; if it ever did, the
+** next post tries again.
+*/
+static void call(mailbox *box) {
+  napi_status status = napi_call_threadsafe_function(box->wake, NULL, napi_tsfn_nonblocking);
+  port_lock(&box->mutex);
+  if (status != napi_ok) box->woken = 0;
+  if (--box->calling == 0 && box->closed) port_cond_signal(&box->called);
+  port_unlock(&box->mutex);
+}
+
 void mailbox_post(mailbox *box, mail *m) {
-  int closed;
+  int closed, wakes = 0;
   m->next = NULL;
   port_lock(&box->mutex);
   closed = box->closed;
@@ -42,14 +58,13 @@ void mailbox_post(mailbox *box, mail *m) {
     if (box->tail) box->tail->next = m;
     else box->head = m;
     box->tail = m;
-    if (!box->woken) {
-      /* The queue has no limit and is not closed while box->closed is 0, so
-      ** this cannot be refused; if it ever were, the next post tries again. */
-      box->woken = napi_call_threadsafe_function(box->wake, NULL, napi_tsfn_nonblocking) == napi_ok;
-    }
+    wakes = !box->woken;
+    box->woken = 1;
+    box->calling += wakes;
   }
   port_unlock(&box->mutex);
   if (closed) m->discard(m);
+  if (wakes) call(box);
 }
 
 /* Take all that was posted. */
@@ -117,6 +132,7 @@ void mailbox_close(mailbox *box) {
   mail *m;
   port_lock(&box->mutex);
   box->closed = 1;
+  while (box->calling) port_cond_wait(&box->called, &box->mutex);
   m = box->head;
   box->head = box->tail = NULL;
   port_unlock(&box->mutex);

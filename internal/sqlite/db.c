@@ -142,8 +142,8 @@ int pw_db_start(pw_db *db, uint64_t cache_bytes, pw_error *error) {
   pthread_mutex_lock(&db->mu);
   pw_budget_count(db);
   db->busy = 0;
-  if (rc == SQLITE_OK) pw_queue_schedule(db);
-  pthread_mutex_unlock(&db->mu);
+  if (rc == SQLITE_OK) pw_queue_unlock(db);
+  else pthread_mutex_unlock(&db->mu);
   pw_budget_check();
   return rc;
 }

@@ -270,7 +270,7 @@ void pw_op_cancel(pw_op *op, const char *code);
 void pw_cursor_reset(pw_stmt *stmt);
 void pw_queue_run(pw_db *db);
 int64_t pw_queue_give_back(pw_db *db, int64_t keep);
-void pw_queue_schedule(pw_db *db);
+void pw_queue_unlock(pw_db *db);
 void pw_queue_stop(pw_db *db);
 void pw_queue_cancel(pw_db *db);
 void pw_queue_open_gate(pw_db *db, uint64_t failed_from);

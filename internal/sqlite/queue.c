@@ -49,12 +49,21 @@ static int has_room(const pw_db *db) {
   return db->pending.npage <= PENDING_PAGES || db->handed == db->acked || db->failed;
 }
 
-/* Calls a worker if there is something to do. The caller holds db->mu. */
-void pw_queue_schedule(pw_db *db) {
-  if (db->busy || db->scheduled) return;
-  if (!db->give_back && (db->queue ? !has_room(db) : !db->garbage)) return;
+/* Is a worker to be called, by pw_workers_schedule()? The caller holds db->mu. */
+static int must_call(pw_db *db) {
+  if (db->busy || db->scheduled) return 0;
+  if (!db->give_back && (db->queue ? !has_room(db) : !db->garbage)) return 0;
   db->scheduled = 1;
-  pw_workers_schedule(db);
+  pw_db_ref(db);
+  return 1;
+}
+
+/* Unlocks db->mu and calls a worker if there is something to do; in this order,
+** since the worker would wake only to wait for the lock. */
+void pw_queue_unlock(pw_db *db) {
+  int call = must_call(db);
+  pthread_mutex_unlock(&db->mu);
+  if (call) pw_workers_schedule(db);
 }
 
 static void begin(pw_db *db, pw_op *op) {
@@ -150,9 +159,8 @@ void pw_op_submit(pw_op *op, pw_done_fn done, void *ctx) {
   } else {
     job->state = OP_QUEUED;
     append(&db->queue_tail, op);
-    pw_queue_schedule(db);
   }
-  pthread_mutex_unlock(&db->mu);
+  pw_queue_unlock(db);
   if (refused) finish(job);
 }
 
@@ -176,12 +184,9 @@ int64_t pw_queue_give_back(pw_db *db, int64_t keep) {
 
   pthread_mutex_lock(&db->mu);
   if (!db->closing) db->give_back = keep + 1;
-  if (!db->busy && !db->closing) {
-    tidy(db);
-    pw_queue_schedule(db);
-  }
+  if (!db->busy && !db->closing) tidy(db);
   held = db->counted;
-  pthread_mutex_unlock(&db->mu);
+  pw_queue_unlock(db);
   return held;
 }
 
@@ -209,8 +214,7 @@ void pw_queue_run(pw_db *db) {
       append(&db->gated_tail, op);
     }
   }
-  pw_queue_schedule(db);
-  pthread_mutex_unlock(&db->mu);
+  pw_queue_unlock(db);
   pw_budget_check();
 }
 
@@ -231,8 +235,7 @@ void pw_queue_open_gate(pw_db *db, uint64_t failed_from) {
     job->state = OP_FINISHED;
     append(&tail, op);
   }
-  pw_queue_schedule(db);
-  pthread_mutex_unlock(&db->mu);
+  pw_queue_unlock(db);
   finish_list(list);
 }
 
@@ -262,8 +265,7 @@ int pw_op_try(pw_op *op) {
   pthread_mutex_lock(&db->mu);
   end(db);
   pw_job_of(op)->state = ran ? OP_FINISHED : OP_NEW;
-  pw_queue_schedule(db);
-  pthread_mutex_unlock(&db->mu);
+  pw_queue_unlock(db);
   return ran ? PW_DONE : PW_DEFER;
 }
 
@@ -298,7 +300,7 @@ void pw_op_wait(pw_op *op) {
     pthread_mutex_lock(&db->mu);
     end(db);
     job->gate = gate_of(db, job);
-    pw_queue_schedule(db);
+    if (must_call(db)) pw_workers_schedule(db);
     in_time = 1;
     while (in_time && job->gate > db->acked && !db->failed) in_time = wait_for_change(db, job);
     if (job->gate > db->acked && db->failed) fail_with_failure(op);

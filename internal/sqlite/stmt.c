@@ -55,9 +55,8 @@ void pw_stmt_free(pw_stmt *stmt) {
   } else {
     stmt->next_garbage = db->garbage;
     db->garbage = stmt;
-    pw_queue_schedule(db);
   }
-  pthread_mutex_unlock(&db->mu);
+  pw_queue_unlock(db);
   if (now) sqlite3_free(stmt);
   if (now) pw_db_unref(db);
 }

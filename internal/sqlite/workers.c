@@ -81,13 +81,12 @@ static void start_worker(void) {
   pthread_attr_destroy(&attr);
 }
 
-/* Has a worker call pw_queue_run(db). Should no thread be to be had at all, the
-** next operation tries again. */
+/* Has a worker call pw_queue_run(db), with the caller's reference. Should no
+** thread be to be had at all, the next operation tries again. */
 void pw_workers_schedule(pw_db *db) {
   int waiting = 0;
   pw_db *ready;
 
-  pw_db_ref(db);
   if (atomic_load(&pw_simulated)) {
     goWork(db);
     return;
@@ -98,6 +97,6 @@ void pw_workers_schedule(pw_db *db) {
   pool.last = &db->next_ready;
   for (ready = pool.first; ready && waiting <= pool.idle; ready = ready->next_ready) waiting++;
   if (waiting > pool.idle && pool.threads < MAX_WORKERS) start_worker();
-  pthread_cond_signal(&pool.work);
   pthread_mutex_unlock(&pool.mu);
+  pthread_cond_signal(&pool.work);
 }

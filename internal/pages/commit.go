@@ -124,7 +124,7 @@ func (f *File) fail(err error) {
 
 // Flush waits until nothing is pending. It returns the error of a failed commit until Reload, and ctx's error.
 func (f *File) Flush(ctx context.Context) error {
-	if err := f.settle(ctx); err != nil {
+	if err := f.Settle(ctx); err != nil {
 		return err
 	}
 	f.mu.Lock()
@@ -132,8 +132,8 @@ func (f *File) Flush(ctx context.Context) error {
 	return f.failed
 }
 
-// settle waits until the flush has ended and the sink knows all.
-func (f *File) settle(ctx context.Context) error {
+// Settle waits until nothing is under way and the sink knows all, which includes a failure. It returns ctx's error.
+func (f *File) Settle(ctx context.Context) error {
 	for {
 		f.mu.Lock()
 		flushing := f.flushing
@@ -153,7 +153,7 @@ func (f *File) settle(ctx context.Context) error {
 // pages that come with it, which are staged. The sink drops its pages, staged and pending, before it calls. An error
 // leaves the File failed, and Reload may be called again; once the lock is lost, every call returns that.
 func (f *File) Reload(ctx context.Context) error {
-	if err := f.settle(ctx); err != nil {
+	if err := f.Settle(ctx); err != nil {
 		return err
 	}
 	select {
@@ -203,7 +203,7 @@ func (f *File) Close(ctx context.Context, hints []uint32) error {
 
 	flushed := f.Flush(ctx)
 	f.cancel()
-	f.settle(context.Background()) // the flush ends now: its commit was cancelled
+	f.Settle(context.Background()) // the flush ends now: its commit was cancelled
 	f.mu.Lock()
 	f.closed = true
 	f.mu.Unlock()

@@ -76,6 +76,11 @@ func goCommit(handle C.uintptr_t, token, size C.uint64_t, n C.uint32_t, indexes 
 	database(handle).file.Commit(b)
 }
 
+// goSettle waits until all that was handed over is resolved, and C has been told.
+//
+//export goSettle
+func goSettle(handle C.uintptr_t) { _ = database(handle).file.Settle(context.Background()) }
+
 // goReload asks the server for the stored state after a failed commit.
 //
 //export goReload

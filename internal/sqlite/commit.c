@@ -155,22 +155,23 @@ void pw_db_committed(pw_db *db, uint64_t token) {
     free_batch(db, batch);
   }
   if (db->pending.npage == 0) pw_pagemap_clear(&db->pending);
-  pthread_cond_broadcast(&db->changed);
-  pthread_mutex_unlock(&db->mu);
-  pw_queue_open_gate(db, 0);
+  pw_queue_tell(db, pw_queue_open_gate(db, 0, 0));
 }
 
 /* Go: the batch token and those after it are not durable. Their pages stay
-** readable until the reload, so that an operation under way reads one state. */
+** readable until the reload, so that an operation under way reads one state. If
+** a later one has failed already, this one still fails with its own reason. */
 void pw_db_failed(pw_db *db, uint64_t token, const char *code, const char *message) {
+  pw_error why = {.offset = -1};
+  pw_op *told;
+
+  pw_error_set(&why, code, 0, message);
   pthread_mutex_lock(&db->mu);
-  if (!db->failed) {
-    db->failed = 1;
-    pw_error_set(&db->failure, code, 0, message);
-  }
-  pthread_cond_broadcast(&db->changed);
-  pthread_mutex_unlock(&db->mu);
-  pw_queue_open_gate(db, token);
+  if (!db->failed) pw_error_copy(&db->failure, &why);
+  db->failed = 1;
+  told = pw_queue_open_gate(db, token, &why);
+  pw_queue_tell(db, told);
+  pw_error_clear(&why);
 }
 
 /* Go: the lock is lost, for good. */
@@ -219,7 +220,6 @@ static void forget_unacknowledged(pw_db *db) {
   db->batches_tail = &db->batches;
   pw_pagemap_clear(&db->pending);
   pw_pagemap_clear(&db->staged);
-  db->acked = db->handed;
   pthread_mutex_unlock(&db->mu);
 }
 
@@ -257,6 +257,7 @@ int pw_commit_reload(pw_db *db, pw_error *error) {
     db->trusted--;
   }
   pw_pagemap_clear(&db->tx);
+  goSettle(db->handle); /* pages of older commits are Go's until those are resolved */
   forget_unacknowledged(db);
   if (goReload(db->handle, &size, &lost, error)) {
     if (lost) pw_db_lost(db, error);
@@ -271,6 +272,7 @@ int pw_commit_reload(pw_db *db, pw_error *error) {
   db->epoch++;
   pthread_mutex_lock(&db->mu);
   db->failed = 0;
+  db->acked = db->handed; /* whoever waited for one that failed has been told */
   pw_error_clear(&db->failure);
   pthread_mutex_unlock(&db->mu);
   return 0;

@@ -150,6 +150,7 @@ typedef struct pw_job {
   pw_op op;                      /* first: a pw_op* is a pw_job* */
   int state;
   int reset_only;                /* ends a cursor */
+  int waits;                     /* its submitter waits for its state, instead of done() */
   int was_autocommit;            /* no transaction was open before it ran */
   uint64_t gate;                 /* commit token to wait for */
   int64_t until_ns;              /* when its timeout ends it; 0 never */
@@ -273,7 +274,8 @@ int64_t pw_queue_give_back(pw_db *db, int64_t keep);
 void pw_queue_unlock(pw_db *db);
 void pw_queue_stop(pw_db *db);
 void pw_queue_cancel(pw_db *db);
-void pw_queue_open_gate(pw_db *db, uint64_t failed_from);
+pw_op *pw_queue_open_gate(pw_db *db, uint64_t failed_from, const pw_error *failure);
+void pw_queue_tell(pw_db *db, pw_op *list);
 
 /* workers.c */
 extern atomic_int pw_simulated; /* Go runs what is queued, and tells the time */
@@ -299,6 +301,7 @@ int goFetch(uintptr_t handle, int file, uint32_t index, int64_t timeout_ms, pw_e
 void goInterrupt(uintptr_t handle);
 void goCommit(uintptr_t handle, uint64_t token, uint64_t size, uint32_t npage, uint32_t *indexes,
               pw_page **pages, int drop_journal);
+void goSettle(uintptr_t handle);
 int goReload(uintptr_t handle, uint64_t *size, int *lost, pw_error *error);
 void goDone(pw_op *op, uintptr_t submitted);
 

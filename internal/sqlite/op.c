@@ -52,7 +52,7 @@ static pw_op *start(pw_job *job, pw_db *db, int kind, uint32_t nitem) {
   op->ran_inline = op->autocommit = 0;
   op->epoch = 0;
   job->state = OP_NEW;
-  job->reset_only = 0;
+  job->reset_only = job->waits = 0;
   job->until_ns = 0;
   job->cancel[0] = 0;
   return op;

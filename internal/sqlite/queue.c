@@ -82,10 +82,10 @@ static void end(pw_db *db) {
   pthread_cond_broadcast(&db->changed);
 }
 
-static void fail_with_failure(pw_op *op) {
+static void fail_with(pw_op *op, const pw_error *failure) {
   if (op->failed) return;
   op->failed = 1;
-  pw_error_copy(&op->error, &op->db->failure);
+  pw_error_copy(&op->error, failure);
 }
 
 /* The token that op, which has run, waits for. What only began a transaction or
@@ -122,7 +122,7 @@ static int settle(pw_db *db, pw_job *job) {
   job->gate = gate_of(db, job);
   if (job->gate > db->acked) {
     if (db->failed) {
-      fail_with_failure(&job->op);
+      fail_with(&job->op, &db->failure);
     } else if (!job->cancel[0]) {
       job->state = OP_GATED;
       return 0;
@@ -218,23 +218,30 @@ void pw_queue_run(pw_db *db) {
   pw_budget_check();
 }
 
-/* Acknowledged commits, or failed ones from a token on: let through whoever
-** waits no longer, and run what waited for room. */
-void pw_queue_open_gate(pw_db *db, uint64_t failed_from) {
+/* Acknowledged commits, or failed ones from a token on: takes from the gate who
+** waits no longer. In the same breath as acked or failed is set, or a reload might
+** forget first what has failed. The caller holds db->mu, and then tells those
+** returned with pw_queue_tell(). */
+pw_op *pw_queue_open_gate(pw_db *db, uint64_t failed_from, const pw_error *failure) {
   pw_op *list = 0, **tail = &list;
 
-  pthread_mutex_lock(&db->mu);
   while (db->gated) {
     pw_op *op = db->gated;
     pw_job *job = pw_job_of(op);
     if (job->gate > db->acked) {
       if (!failed_from || job->gate < failed_from) break;
-      fail_with_failure(op);
+      fail_with(op, failure);
     }
     take(&db->gated, &db->gated_tail, op);
     job->state = OP_FINISHED;
-    append(&tail, op);
+    if (!job->waits) append(&tail, op);
   }
+  pthread_cond_broadcast(&db->changed);
+  return list;
+}
+
+/* Unlocks db->mu, has run what waited for room, and tells the submitters. */
+void pw_queue_tell(pw_db *db, pw_op *list) {
   pw_queue_unlock(db);
   finish_list(list);
 }
@@ -285,6 +292,7 @@ void pw_op_wait(pw_op *op) {
   int in_time = 1;
 
   if (op->failed) return;
+  job->waits = 1;
   start_timeout(op);
   pthread_mutex_lock(&db->mu);
   while (in_time && (db->busy || db->queue) && !db->closing) in_time = wait_for_change(db, job);
@@ -299,12 +307,14 @@ void pw_op_wait(pw_op *op) {
     pw_budget_measure(db);
     pthread_mutex_lock(&db->mu);
     end(db);
-    job->gate = gate_of(db, job);
+    if (!settle(db, job)) append(&db->gated_tail, op);
     if (must_call(db)) pw_workers_schedule(db);
     in_time = 1;
-    while (in_time && job->gate > db->acked && !db->failed) in_time = wait_for_change(db, job);
-    if (job->gate > db->acked && db->failed) fail_with_failure(op);
-    else if (job->gate > db->acked) fail_gated(op, "timeout");
+    while (in_time && job->state == OP_GATED) in_time = wait_for_change(db, job);
+    if (job->state == OP_GATED) {
+      take(&db->gated, &db->gated_tail, op);
+      fail_gated(op, "timeout");
+    }
   }
   job->state = OP_FINISHED;
   pthread_mutex_unlock(&db->mu);

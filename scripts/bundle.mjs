@@ -65,17 +65,22 @@ function load(name) {
 `;
 const useLoader = `const { add, load } = require("./${first}");\nexports.load = load;\n`;
 
-// A getter for each export, so that what is not asked for is not compiled. import needs their names, which Node.js finds
-// where a CommonJS module seems to assign them (0 && ...).
+// A getter for each export, so that what is not asked for is not compiled. import needs their names, which Node.js, Deno and
+// bundlers find where a CommonJS module assigns them.
 function index() {
   const entry = require(join(dist, "index.js"));
   const names = Object.keys(entry);
   const sources = requiredBy("index.js", atOnce);
   const getters = names.map((name) => {
     const source = sources.find((module) => require(join(dist, module))[name] === entry[name]);
-    return `  get ${name}() {\n    return require("./${fileOf.get(source)}").load("${source}").${name};\n  },\n`;
+    return `  ${name}: () => require("./${fileOf.get(source)}").load("${source}").${name},\n`;
   });
-  return `"use strict";\nmodule.exports = {\n${getters.join("")}};\n0 && (module.exports = { ${names.join(", ")} });\n`;
+  return `"use strict";
+${names.map((name) => `exports.${name} = `).join("")}void 0;
+const getters = {
+${getters.join("")}};
+for (const name of Object.keys(getters)) Object.defineProperty(exports, name, { enumerable: true, get: getters[name] });
+`;
 }
 
 const made = new Map([["index.js", index()]]);

@@ -256,6 +256,18 @@ func TestStagesFillTheConnection(t *testing.T) {
 	result[protocol.CommitResult](c, id)
 }
 
+// Who has an answer may send the next request: what the answered one took of the limits is free by then.
+func TestAnAnsweredRequestTakesNothing(t *testing.T) {
+	l := server.DefaultLimits()
+	l.ActorQueue = 1
+	_, url := serve(t, server.Config{Limits: l})
+	c := dial(t, url)
+	c.open("x", protocol.ModeFail)
+	for range 5000 {
+		call[protocol.GetResult](c, "x", protocol.OpGet, protocol.Get{Keys: keys("k")})
+	}
+}
+
 func TestPanicsAreCaught(t *testing.T) {
 	st := &hookedStore{Store: memory.New()}
 	srv, url := serve(t, server.Config{Store: st})

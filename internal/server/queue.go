@@ -23,7 +23,7 @@ type queue struct {
 
 	items   []item
 	active  bool                 // its goroutine runs
-	pending uint64               // requests without an answer
+	pending uint64               // requests that have not been run
 	opens   uint64               // of those: opens
 	staged  map[uint64]*stageSet // by the id of the commit to come
 	session *session             // nil until opened, or when closed
@@ -264,15 +264,10 @@ func (q *queue) run() {
 
 		q.serve(it)
 		it.in.done()
-
-		c.mu.Lock()
-		c.release(it.bytes)
-		q.pending--
-		c.mu.Unlock()
 	}
 }
 
-// serve runs one request and answers it.
+// serve runs one request and answers it. One that is not run, since the connection has ended, holds its bytes until teardown.
 func (q *queue) serve(it item) {
 	c := q.conn
 	if !c.takeSlot() {
@@ -289,6 +284,10 @@ func (q *queue) serve(it item) {
 		}
 	}
 	result, err := q.execute(it)
+	c.mu.Lock()
+	c.release(it.bytes) // before the answer, upon which the next request may come
+	q.pending--
+	c.mu.Unlock()
 	if c.ctx.Err() != nil {
 		return
 	}

@@ -253,7 +253,7 @@ func watched(t *testing.T, mode string, wrap ...string) (output string, err erro
 	args := append(wrap, self, "-test.run=^TestI7Watched$", "-test.v")
 	cmd := osexec.Command(args[0], args[1:]...)
 	cmd.Env = append(os.Environ(), reachEnv+"="+mode,
-		"TMPDIR="+t.TempDir(), // it ends, or is killed, without tidying up
+		"TMPDIR="+t.TempDir(),                     // it ends, or is killed, without tidying up
 		"GLIBC_TUNABLES=glibc.malloc.arena_max=1") // else it looks at /proc before it gives memory back
 	b, err := cmd.CombinedOutput()
 	return string(b), err

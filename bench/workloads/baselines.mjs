@@ -6,6 +6,14 @@ import { meter, timed } from "../meter.mjs";
 import { median } from "../stats.mjs";
 import { byId, opened } from "./shared.mjs";
 
+/** A part of the least that a point read can cost: adapters/floor.mjs. */
+const ofRead = {
+  unit: "us",
+  latencies: [0],
+  only: ["floor"],
+  prepare: (system) => opened(system, "read", 1000),
+};
+
 export const baselines = {
   "addon-load": {
     what: "require() of the library in a new process, its file warm, until a first call has entered it",
@@ -40,10 +48,7 @@ export const baselines = {
 
   "read-sqlite": {
     what: "the statement of warm-point-read-sync in a loop of C, on SQLite in memory: bind, step, five columns, reset",
-    unit: "us",
-    latencies: [0],
-    only: ["floor"],
-    prepare: (system) => opened(system, "read", 1000),
+    ...ofRead,
     async round(system, db) {
       db.prepare(byId);
       const m = meter(system);
@@ -53,10 +58,7 @@ export const baselines = {
 
   "read-call": {
     what: "the call into C and the object of its row, without SQLite between them",
-    unit: "us",
-    latencies: [0],
-    only: ["floor"],
-    prepare: (system) => opened(system, "read", 1000),
+    ...ofRead,
     async round(system, db) {
       const statement = db.prepare(byId);
       data.expectRow(statement.getSync([7]), 7);

@@ -308,7 +308,7 @@ void pw_op_wait(pw_op *op) {
     pthread_mutex_lock(&db->mu);
     end(db);
     if (!settle(db, job)) append(&db->gated_tail, op);
-    if (must_call(db)) pw_workers_schedule(db);
+    if (must_call(db)) pw_workers_schedule(db); /* the lock is kept until it waits */
     in_time = 1;
     while (in_time && job->state == OP_GATED) in_time = wait_for_change(db, job);
     if (job->state == OP_GATED) {

@@ -46,13 +46,9 @@ func TestI4CommitIsRefusedAfterTheNextHadNoMemory(t *testing.T) {
 	allocations := 0
 	visit := func(at int) (failed bool) {
 		what := fmt.Sprintf("allocation %d of %d", at, allocations)
-		ctx := t.Context()
-		a, opened, err := ch.Open(ctx, fmt.Sprintf("in-flight %d", at), protocol.Open{Preload: &protocol.Preload{}}, nil)
-		require.NoError(t, err)
-		h := &held{Remote: a, commits: make(chan heldCommit, 1)}
-		db, err := sqlite.Open(ctx, h, opened, sqlite.Options{Pages: pages.Config{Limits: ch.Limits()}})
-		require.NoError(t, err)
-		defer func() { require.NoError(t, db.Close(ctx)) }()
+		h := &held{commits: make(chan heldCommit, 1)}
+		db := open(t, ch, fmt.Sprintf("in-flight %d", at), func(r pages.Remote) pages.Remote { h.Remote = r; return h })
+		defer func() { require.NoError(t, db.Close(t.Context())) }()
 		require.NoError(t, db.Exec(setup))
 		before := dump(t, db)
 
@@ -72,8 +68,8 @@ func TestI4CommitIsRefusedAfterTheNextHadNoMemory(t *testing.T) {
 		submitTo(1, "UPDATE t SET b = zeroblob(3000)")
 		ran := func() bool { return db.PagesMetrics().PendingBatches == 2 || at > 0 && memfault.Seen() >= at }
 		require.Eventually(t, ran, time.Minute, time.Millisecond)
-		if allocations = max(allocations, memfault.Seen()); at > 0 {
-			allocations = max(allocations, at)
+		if at < 0 {
+			allocations = memfault.Seen()
 		}
 		submitTo(2, "SELECT count(*) FROM t")
 		require.Never(t, func() bool { return len(told[0])+len(told[2]) > 0 }, 30*time.Millisecond, time.Millisecond)
@@ -91,12 +87,12 @@ func TestI4CommitIsRefusedAfterTheNextHadNoMemory(t *testing.T) {
 		return failed
 	}
 	require.False(t, visit(-1))
-	total, failed := allocations, 0
-	for at := total - last + 1; at <= total; at++ {
+	failed := 0
+	for at := allocations - last + 1; at <= allocations; at++ {
 		if visit(at) {
 			failed++
 		}
 	}
 	require.Positive(t, failed)
-	t.Logf("%d allocations, of which the last %d were to fail and %d did", total, last, failed)
+	t.Logf("%d allocations, of which the last %d were to fail and %d did", allocations, last, failed)
 }

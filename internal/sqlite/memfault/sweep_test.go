@@ -157,7 +157,7 @@ func (s *sweep) visit(at int) bool {
 	t := s.t
 	actor := fmt.Sprintf("%s %d", strings.ReplaceAll(s.name, " ", "-"), at)
 	live := memfault.Live()
-	db := s.open(actor)
+	db := open(t, s.ch, actor, directly)
 	require.NoError(t, db.Exec(setup))
 	before := dump(t, db)
 	memfault.Arm(at, s.once)
@@ -190,7 +190,7 @@ func (s *sweep) visit(at int) bool {
 	// The connection is as good as new, and what it sees is what is stored.
 	require.NoError(t, db.Exec("CREATE TABLE probe (x); INSERT INTO probe VALUES (1); DROP TABLE probe"), what)
 	require.NoError(t, db.Close(context.Background()), what)
-	db = s.open(actor)
+	db = open(t, s.ch, actor, directly)
 	require.True(t, got == dump(t, db), "I6: %s: what is stored differs", what)
 	check, err := db.Query("PRAGMA integrity_check")
 	require.NoError(t, err)
@@ -258,12 +258,15 @@ func dial(t *testing.T) *channel.Channel {
 	return ch
 }
 
-func (s *sweep) open(actor string) *sqlite.DB {
-	s.t.Helper()
+// open opens an actor; between the channel and the database stands what between makes.
+func open(t *testing.T, ch *channel.Channel, actor string, between func(pages.Remote) pages.Remote) *sqlite.DB {
+	t.Helper()
 	ctx := context.Background()
-	a, opened, err := s.ch.Open(ctx, actor, protocol.Open{Preload: &protocol.Preload{}}, nil)
-	require.NoError(s.t, err)
-	db, err := sqlite.Open(ctx, a, opened, sqlite.Options{Pages: pages.Config{Limits: s.ch.Limits()}})
-	require.NoError(s.t, err)
+	a, opened, err := ch.Open(ctx, actor, protocol.Open{Preload: &protocol.Preload{}}, nil)
+	require.NoError(t, err)
+	db, err := sqlite.Open(ctx, between(a), opened, sqlite.Options{Pages: pages.Config{Limits: ch.Limits()}})
+	require.NoError(t, err)
 	return db
 }
+
+func directly(r pages.Remote) pages.Remote { return r }

@@ -14,7 +14,6 @@ type FetchAnswer struct {
 	asked []uint32
 	found []bool   // of asked
 	added []uint32 // pages that nobody asked for
-	count int      // of found that are true
 }
 
 // NewFetchAnswer returns the answer to a fetch of the pages asked, to which up to more pages will be added. It is made in
@@ -28,12 +27,9 @@ func NewFetchAnswer(buf []byte, asked []uint32, more int) *FetchAnswer {
 }
 
 // Put sets the page at position i of those asked for. A short chunk is padded with zeros, a longer one, which no client of
-// ours writes, is cut.
+// ours writes, is cut. Pages at different positions may be put at the same time.
 func (a *FetchAnswer) Put(i int, chunk []byte) {
-	if !a.found[i] {
-		a.found[i] = true
-		a.count++
-	}
+	a.found[i] = true
 	page := a.slot(i)
 	clear(page[copy(page, chunk):])
 }
@@ -53,7 +49,15 @@ func (a *FetchAnswer) Add(index uint32, page []byte) {
 }
 
 // Len returns how many pages the answer holds.
-func (a *FetchAnswer) Len() int { return a.count + len(a.added) }
+func (a *FetchAnswer) Len() int {
+	n := len(a.added)
+	for _, found := range a.found {
+		if found {
+			n++
+		}
+	}
+	return n
+}
 
 func (a *FetchAnswer) slot(i int) []byte {
 	at := a.room + i*PageSize

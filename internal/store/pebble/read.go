@@ -3,7 +3,9 @@ package pebble
 import (
 	"bytes"
 	"context"
+	"errors"
 	"slices"
+	"sync"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -43,7 +45,10 @@ func (s *Store) Read(ctx context.Context, actor string, keys [][]byte, fn func(i
 	return s.durable(ctx, actor)
 }
 
-// readMany looks up the keys, in key order, with one iterator.
+// partKeys is how many keys a goroutine looks up at least: about half a millisecond of reading blocks.
+const partKeys = 64
+
+// readMany looks up the keys as of one moment, many of them on several processors.
 func (s *Store) readMany(prefix []byte, keys [][]byte, fn func(i int, value []byte)) (err error) {
 	order := make([]int, len(keys))
 	for i := range order {
@@ -57,22 +62,44 @@ func (s *Store) readMany(prefix []byte, keys [][]byte, fn func(i int, value []by
 	if err != nil {
 		return err
 	}
-	defer func() {
-		if closeErr := w.close(); err == nil {
-			err = closeErr
-		}
-	}()
-	for _, i := range order {
-		if !w.find(keys[i]) {
-			continue
-		}
-		value, err := w.iter.ValueAndErr()
+	helpers := s.takeReaders(len(keys)/partKeys - 1)
+	defer s.giveReaders(helpers)
+	size := len(order) / (helpers + 1)
+	errs := make([]error, helpers)
+	var reading sync.WaitGroup
+	for i := range errs {
+		var part []int
+		part, order = order[:size], order[size:]
+		helper, err := w.clone()
 		if err != nil {
-			return translate(err)
+			errs[i] = err
+			break
 		}
-		fn(i, value)
+		reading.Go(func() { errs[i] = helper.read(part, keys, fn) })
 	}
-	return nil
+	err = w.read(order, keys, fn)
+	reading.Wait()
+	return errors.Join(append(errs, err)...)
+}
+
+// takeReaders counts up to n goroutines in that help to read, as many as the store may still have, which is one for each
+// processor but its caller's. It returns their number, for giveReaders.
+func (s *Store) takeReaders(n int) (taken int) {
+	for taken < n {
+		select {
+		case s.readers <- struct{}{}:
+			taken++
+		default:
+			return taken
+		}
+	}
+	return max(taken, 0)
+}
+
+func (s *Store) giveReaders(n int) {
+	for range n {
+		<-s.readers
+	}
 }
 
 // Scan implements store.Store.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"runtime"
 	"strings"
 	"sync"
 
@@ -23,6 +24,7 @@ type Store struct {
 	dir     string
 	reserve uint64
 	gates   gates
+	readers chan struct{} // holds an item for each goroutine that helps a read, see takeReaders
 
 	mu      sync.Mutex // guards what follows; running may only be raised while closed is false
 	closed  bool
@@ -51,7 +53,8 @@ func Open(dir string, options Options) (*Store, error) {
 	}
 	s := &Store{
 		lock: lock, disk: disk, dir: dir, reserve: options.ReserveBytes,
-		gates: gates{m: map[string]*gate{}, failed: disk.failed},
+		gates:   gates{m: map[string]*gate{}, failed: disk.failed},
+		readers: make(chan struct{}, runtime.GOMAXPROCS(0)-1),
 	}
 	p := options.pebble(disk)
 	p.Lock = lock

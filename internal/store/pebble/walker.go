@@ -28,6 +28,35 @@ func newWalker(r pebble.Reader, prefix []byte) (*walker, error) {
 	return &walker{iter: iter, prefix: prefix, target: bytes.Clone(prefix), dense: true}, nil
 }
 
+// clone returns another walker over the same keys as of the same moment.
+func (w *walker) clone() (*walker, error) {
+	iter, err := w.iter.Clone(pebble.CloneOptions{})
+	if err != nil {
+		return nil, translate(err)
+	}
+	return &walker{iter: iter, prefix: w.prefix, target: bytes.Clone(w.prefix), dense: true}, nil
+}
+
+// read calls fn with the positions and values of the keys at the positions in order that are present, and closes the walker.
+func (w *walker) read(order []int, keys [][]byte, fn func(i int, value []byte)) (err error) {
+	defer func() {
+		if closeErr := w.close(); err == nil {
+			err = closeErr
+		}
+	}()
+	for _, i := range order {
+		if !w.find(keys[i]) {
+			continue
+		}
+		value, err := w.iter.ValueAndErr()
+		if err != nil {
+			return translate(err)
+		}
+		fn(i, value)
+	}
+	return nil
+}
+
 // find says whether the key, which must not be less than the last one, is present, and leaves iter on it. Errors come
 // from close.
 func (w *walker) find(key []byte) bool {

@@ -97,6 +97,57 @@ func testConcurrentRetries(t *testing.T, s store.Store) {
 	requireExact(t, s, "a")
 }
 
+// testConcurrentLargeReads reads so many keys at once that a store may look them up in parts, every other one absent, while
+// each write replaces them all. I1: what one read sees is of one write. I9: each key is seen once, or is absent.
+func testConcurrentLargeReads(t *testing.T, s store.Store) {
+	const present, writes, readers = 700, 20, 3
+	ctx := context.Background()
+	var ask [][]byte
+	for i := range 2 * present {
+		ask = append(ask, fmt.Appendf(nil, "%04d", (i*311)%(2*present))) // in no order
+	}
+	write := func(generation uint64, stamp string) error {
+		b := store.Batch{Generation: generation}
+		for i := range present {
+			b.Puts = append(b.Puts, entry(fmt.Sprintf("%04d", 2*i), stamp))
+		}
+		_, err := s.Apply(ctx, "a", &b)
+		return err
+	}
+	g := fence(t, s, "a")
+	require.NoError(t, write(g, "first"))
+	var written atomic.Bool
+	parallel(t, 1+readers, func(i int) error {
+		if i == 0 {
+			defer written.Store(true)
+			for n := range writes {
+				if err := write(g, fmt.Sprint(n)); err != nil {
+					return err
+				}
+			}
+			return nil
+		}
+		for last := false; !last; {
+			last = written.Load()
+			found := make([]string, len(ask))
+			if err := s.Read(ctx, "a", ask, func(i int, value []byte) { found[i] += string(value) }); err != nil {
+				return err
+			}
+			stamp := found[0]
+			for i, value := range found {
+				want := stamp
+				if i%2 == 1 { // an odd key
+					want = ""
+				}
+				if stamp == "" || value != want {
+					return fmt.Errorf("key %s has %q where %q was written", ask[i], value, want)
+				}
+			}
+		}
+		return nil
+	})
+}
+
 func testConcurrentOnManyActors(t *testing.T, s store.Store) {
 	const actors, commits = 16, 20
 	ctx := context.Background()

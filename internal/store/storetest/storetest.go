@@ -37,6 +37,7 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 		{"ConcurrentOnOneActor", testConcurrentOnOneActor},
 		{"ConcurrentRetries", testConcurrentRetries},
 		{"ConcurrentOnManyActors", testConcurrentOnManyActors},
+		{"ConcurrentLargeReads", testConcurrentLargeReads},
 		{"Cancelled", testCancelled},
 		{"Close", testClose},
 	} {

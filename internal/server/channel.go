@@ -17,7 +17,7 @@ import (
 
 var upgrader = websocket.Upgrader{
 	Subprotocols:    []string{protocol.Subprotocol()},
-	ReadBufferSize:  16 * kib,
+	ReadBufferSize:  32 * kib,
 	WriteBufferSize: 16 * kib,
 	WriteBufferPool: &sync.Pool{},
 	CheckOrigin:     func(*http.Request) bool { return true }, // admit has checked it

@@ -101,7 +101,7 @@ func (c *conn) enqueue(r *protocol.RawRequest, in incoming) *protocol.Error {
 	if !q.active {
 		q.active = true
 		c.running.Add(1)
-		go q.run()
+		c.server.crew.Go(q.run)
 	}
 	return nil
 }

@@ -20,6 +20,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/pagewire/pagewire/internal/crew"
 	"github.com/pagewire/pagewire/internal/protocol"
 	"github.com/pagewire/pagewire/internal/store"
 )
@@ -57,6 +58,7 @@ type Server struct {
 	held    atomic.Uint64  // bytes of queued requests and staged pages of all connections
 	closed  bool           // no connection is accepted any more
 	running sync.WaitGroup // one a connection
+	crew    *crew.Crew     // runs queues
 }
 
 var errDraining = protocol.Errorf(protocol.CodeDraining, "the server is shutting down: open the actor on another one")
@@ -100,6 +102,7 @@ func New(cfg Config) (*Server, error) {
 		cfg:   cfg,
 		conns: make(map[*conn]struct{}),
 		mux:   http.NewServeMux(),
+		crew:  crew.New(idleQueues),
 	}
 	s.draining, s.startDrain = context.WithCancelCause(context.Background())
 	s.holds.locks = make(map[string]*lock)
@@ -114,6 +117,9 @@ func New(cfg Config) (*Server, error) {
 	})
 	return s, nil
 }
+
+// idleQueues is how many goroutines wait for the next request of an actor that has none queued.
+const idleQueues = 64
 
 // ServeHTTP serves protocol.ChannelPath, /healthz (the process lives) and /readyz (it accepts connections).
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.mux.ServeHTTP(w, r) }
@@ -223,6 +229,7 @@ func (s *Server) Close() error {
 	s.mu.Unlock()
 	s.shut("the server is shutting down")
 	s.running.Wait()
+	s.crew.End()
 	return nil
 }
 

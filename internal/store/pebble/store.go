@@ -13,6 +13,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 
+	"github.com/pagewire/pagewire/internal/crew"
 	"github.com/pagewire/pagewire/internal/store"
 )
 
@@ -24,12 +25,16 @@ type Store struct {
 	dir     string
 	reserve uint64
 	gates   gates
+	crew    *crew.Crew    // runs what may meet a failure of the disk
 	readers chan struct{} // holds an item for each goroutine that helps a read, see takeReaders
 
 	mu      sync.Mutex // guards what follows; running may only be raised while closed is false
 	closed  bool
 	running sync.WaitGroup
 }
+
+// idleWriters is how many goroutines wait for the next write.
+const idleWriters = 16
 
 var _ store.Store = (*Store)(nil)
 
@@ -54,11 +59,13 @@ func Open(dir string, options Options) (*Store, error) {
 	s := &Store{
 		lock: lock, disk: disk, dir: dir, reserve: options.ReserveBytes,
 		gates:   gates{m: map[string]*gate{}, failed: disk.failed},
+		crew:    crew.New(idleWriters),
 		readers: make(chan struct{}, runtime.GOMAXPROCS(0)-1),
 	}
 	p := options.pebble(disk)
 	p.Lock = lock
 	if err := s.await(func() error { return s.open(p) }); err != nil {
+		s.crew.End()
 		return nil, errors.Join(err, s.unlock())
 	}
 	disk.serve(true)
@@ -85,7 +92,7 @@ func (s *Store) open(p *pebble.Options) error {
 // returns when run does, or when the store has stopped and its files are left alone.
 func (s *Store) await(run func() error) error {
 	done := make(chan error, 1)
-	go func() { done <- run() }()
+	s.crew.Go(func() { done <- run() })
 	select {
 	case err := <-done:
 		return err
@@ -173,6 +180,7 @@ func (s *Store) Close() error {
 		}
 		return translate(s.db.Close())
 	})
+	s.crew.End()
 	if again {
 		return nil
 	}

@@ -11,7 +11,7 @@ import (
 )
 
 // Commit hands over a batch and returns at once. Batches are written in the order of the calls. While one commit is under
-// way the following batches wait and are merged into the next. A batch handed over after Failed and before Reload, or
+// way the following batches wait and are merged into the next, and so do those that others follow. A batch handed over after Failed and before Reload, or
 // after Close, is dropped without a word: Failed has covered it.
 func (f *File) Commit(b Batch) {
 	f.mu.Lock()
@@ -28,7 +28,20 @@ func (f *File) Commit(b Batch) {
 	for _, tag := range b.DropFiles {
 		delete(f.aux, tag)
 	}
-	first := f.flushing == nil
+	first := f.flushing == nil && !b.More
+	if first {
+		f.flushing = make(chan struct{})
+	}
+	f.mu.Unlock()
+	if first {
+		f.flush()
+	}
+}
+
+// Release writes batches that wait only for others that were to follow. Fetch, Flush, Reload and Close do so too.
+func (f *File) Release() {
+	f.mu.Lock()
+	first := f.flushing == nil && len(f.pending.batches) > 0
 	if first {
 		f.flushing = make(chan struct{})
 	}
@@ -134,6 +147,7 @@ func (f *File) Flush(ctx context.Context) error {
 
 // Settle waits until nothing is under way and the sink knows all, which includes a failure. It returns ctx's error.
 func (f *File) Settle(ctx context.Context) error {
+	f.Release()
 	for {
 		f.mu.Lock()
 		flushing := f.flushing

@@ -15,6 +15,7 @@ import (
 // It returns ctx's error when ctx ends, the error of a failed commit until Reload, ErrClosed after Close, and otherwise
 // what the remote returns.
 func (f *File) Fetch(ctx context.Context, file uint8, index uint32) error {
+	f.Release()
 	select {
 	case f.turn <- struct{}{}:
 		defer func() { <-f.turn }()

@@ -98,6 +98,7 @@ type database struct {
 	f         *pages.File
 	actor     *gate
 	committed func(token uint64) // after every acknowledgement
+	more      bool               // each batch says that others follow
 
 	mu      sync.Mutex
 	size    uint64
@@ -202,7 +203,7 @@ func (db *database) await(cond func() bool) {
 func (db *database) commit(size uint64, write map[uint32][]byte, drop ...uint8) uint64 {
 	db.mu.Lock()
 	db.token++
-	b := pages.Batch{Token: db.token, Size: size, DropFiles: drop}
+	b := pages.Batch{Token: db.token, Size: size, DropFiles: drop, More: db.more}
 	for index, page := range write {
 		b.Indexes = append(b.Indexes, index)
 		b.Pages = append(b.Pages, bytes.Clone(page))

@@ -58,6 +58,7 @@ type Batch struct {
 	Indexes   []uint32 // pages of the main file that it wrote
 	Pages     [][]byte // their contents, PageSize bytes each, valid and unchanged until Committed or Failed covers Token
 	DropFiles []uint8  // tags of files that it removed
+	More      bool     // another one will follow at once, or Release: wait for it if nothing is under way
 
 	alone bool // it is not merged with those before it
 }

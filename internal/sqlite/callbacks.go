@@ -58,13 +58,14 @@ func goFetch(handle C.uintptr_t, file C.int, index C.uint32_t, timeoutMillis C.i
 //export goInterrupt
 func goInterrupt(handle C.uintptr_t) { database(handle).interrupt() }
 
-// goCommit takes over a transaction. Its pages stay valid until it is resolved.
+// goCommit takes over a transaction. Its pages stay valid until it is resolved. If more is set it may wait for the next
+// one, or for goRelease.
 //
 //export goCommit
 func goCommit(handle C.uintptr_t, token, size C.uint64_t, n C.uint32_t, indexes *C.uint32_t, nodes **C.pw_page,
-	dropJournal C.int,
+	dropJournal, more C.int,
 ) {
-	b := pages.Batch{Token: uint64(token), Size: uint64(size)}
+	b := pages.Batch{Token: uint64(token), Size: uint64(size), More: more != 0}
 	b.Indexes = append(b.Indexes, unsafe.Slice((*uint32)(unsafe.Pointer(indexes)), int(n))...)
 	b.Pages = make([][]byte, n)
 	for i, node := range unsafe.Slice(nodes, int(n)) {
@@ -75,6 +76,11 @@ func goCommit(handle C.uintptr_t, token, size C.uint64_t, n C.uint32_t, indexes 
 	}
 	database(handle).file.Commit(b)
 }
+
+// goRelease sends what goCommit was told to wait with.
+//
+//export goRelease
+func goRelease(handle C.uintptr_t) { database(handle).file.Release() }
 
 // goSettle waits until all that was handed over is resolved, and C has been told.
 //

@@ -103,7 +103,7 @@ int pw_commit_hand_over(pw_db *db, int drop_journal) {
   uint32_t n = db->tx.npage;
   pw_batch *batch;
   size_t bytes;
-  int rc;
+  int rc, more;
 
   if (n == 0 && db->size == db->committed_size && !drop_journal) return SQLITE_OK;
   /* A foreign journal that is still there was not hot when the database was
@@ -125,6 +125,7 @@ int pw_commit_hand_over(pw_db *db, int drop_journal) {
   db->batches_tail = &batch->next;
   db->metrics.vfs_commits++;
   db->metrics.vfs_commit_pages += batch->npage;
+  more = db->may_hold && pw_queue_goes_on(db);
   pthread_mutex_unlock(&db->mu);
   if (rc != SQLITE_OK) {
     pw_db_failed(db, batch->token, "out_of_memory", "no memory for the pages of a commit");
@@ -132,7 +133,8 @@ int pw_commit_hand_over(pw_db *db, int drop_journal) {
   }
   db->committed_size = db->size;
   goCommit(db->handle, batch->token, db->size, batch->npage, batch->indexes, batch->pages,
-           drop_journal);
+           drop_journal, more);
+  db->held = more;
   return SQLITE_OK;
 }
 

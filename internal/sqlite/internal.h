@@ -114,6 +114,8 @@ struct pw_db {
   int suspect;                   /* the schema may lack statistics: load it again */
   int invalidate;                /* make SQLite drop its cache at the next lock */
   int64_t until_ns;              /* when to interrupt; 0 never, but see on_progress() */
+  int may_hold;                  /* PW_MAY_HOLD: a commit may wait for that of the next operation */
+  int held;                      /* ... and one does */
   int rolled_back;               /* SQLite did, in the running operation */
   atomic_int cancelled;          /* the running operation was cancelled */
   uint32_t epoch;
@@ -261,9 +263,12 @@ void pw_note_suspect_schema(pw_db *db);
 #define PW_VIRTUAL      4 /* ... to virtual tables */
 int pw_inline_run(pw_op *op);
 void pw_inline_note_write(pw_db *db, pw_stmt *stmt);
+void pw_inline_classify(pw_stmt *stmt);
 void pw_inline_close(pw_db *db);
 
 /* queue.c */
+#define PW_MAY_HOLD 1
+#define PW_IN_CROWD 2 /* ... and there is a next one already */
 int pw_op_try(pw_op *op);
 void pw_op_submit(pw_op *op, pw_done_fn done, void *ctx);
 void pw_op_wait(pw_op *op);
@@ -272,6 +277,7 @@ void pw_cursor_reset(pw_stmt *stmt);
 void pw_queue_run(pw_db *db);
 int64_t pw_queue_give_back(pw_db *db, int64_t keep);
 void pw_queue_unlock(pw_db *db);
+int pw_queue_goes_on(const pw_db *db);
 void pw_queue_stop(pw_db *db);
 void pw_queue_cancel(pw_db *db);
 pw_op *pw_queue_open_gate(pw_db *db, uint64_t failed_from, const pw_error *failure);
@@ -300,7 +306,8 @@ void pw_db_failed(pw_db *db, uint64_t token, const char *code, const char *messa
 int goFetch(uintptr_t handle, int file, uint32_t index, int64_t timeout_ms, pw_error *error);
 void goInterrupt(uintptr_t handle);
 void goCommit(uintptr_t handle, uint64_t token, uint64_t size, uint32_t npage, uint32_t *indexes,
-              pw_page **pages, int drop_journal);
+              pw_page **pages, int drop_journal, int more);
+void goRelease(uintptr_t handle);
 void goSettle(uintptr_t handle);
 int goReload(uintptr_t handle, uint64_t *size, int *lost, pw_error *error);
 void goDone(pw_op *op, uintptr_t submitted);

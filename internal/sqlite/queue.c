@@ -10,7 +10,7 @@
 #include <string.h>
 #include "internal.h"
 
-#define RUN_LIMIT     64        /* operations before a worker turns to other databases */
+#define RUN_LIMIT     256   /* operations before a worker turns to other databases */
 #define PENDING_PAGES 16384 /* unacknowledged ones (64 MiB) above which nothing is run */
 
 static void append(pw_op ***tail, pw_op *op) {
@@ -40,6 +40,10 @@ static void finish_list(pw_op *list) {
     list = op->next;
     finish(pw_job_of(op));
   }
+}
+
+static int is_single(const pw_op *op) {
+  return op->kind == PW_GET || op->kind == PW_ALL || op->kind == PW_RUN;
 }
 
 /* May another operation run? If handing over outruns a slow server, the next one
@@ -75,9 +79,10 @@ static void begin(pw_db *db, pw_op *op) {
   atomic_store_explicit(&db->cancelled, 0, memory_order_relaxed); /* set under db->mu, too */
 }
 
+/* While a commit is held the database stays busy. */
 static void end(pw_db *db) {
   pw_budget_count(db);
-  db->busy = 0;
+  db->busy = db->held;
   db->current = 0;
   pthread_cond_broadcast(&db->changed);
 }
@@ -190,22 +195,36 @@ int64_t pw_queue_give_back(pw_db *db, int64_t keep) {
   return held;
 }
 
-/* A worker: runs what is queued, for a while. */
+/* Will the next operation soon be at its end, and commit by itself? The caller
+** holds db->mu, and owns the database. */
+int pw_queue_goes_on(const pw_db *db) {
+  const pw_op *next = db->queue;
+  return next && is_single(next) && !next->need_epoch && next->items[0].stmt->writes == PW_KNOWN &&
+         has_room(db);
+}
+
+/* A worker: runs what is queued, for a while. A commit may wait for those of the
+** short writes behind it, to be sent as one with them: between such operations the
+** database stays busy, so that the last of them, or the end here, sends it. */
 void pw_queue_run(pw_db *db) {
-  int n;
+  int n, owned = 0; /* between operations, for the commit that is held */
 
   pthread_mutex_lock(&db->mu);
   db->scheduled = 0;
   if (!db->busy && !db->closing && (db->give_back || (db->garbage && !db->queue))) tidy(db);
-  for (n = 0; n < RUN_LIMIT && !db->busy && db->queue && has_room(db); n++) {
+  for (n = 0; n < RUN_LIMIT; n++) {
     pw_op *op = db->queue;
+    if (owned ? !pw_queue_goes_on(db) : db->busy || !op || !has_room(db)) break;
     take(&db->queue, &db->queue_tail, op);
     begin(db, op);
+    if (n < RUN_LIMIT - 1) db->may_hold = db->queue ? PW_IN_CROWD : PW_MAY_HOLD;
     pthread_mutex_unlock(&db->mu);
     pw_op_run(op);
     pw_budget_measure(db);
     pthread_mutex_lock(&db->mu);
+    db->may_hold = 0;
     end(db);
+    owned = db->held;
     if (settle(db, pw_job_of(op))) {
       pthread_mutex_unlock(&db->mu);
       finish(pw_job_of(op));
@@ -213,6 +232,13 @@ void pw_queue_run(pw_db *db) {
     } else {
       append(&db->gated_tail, op);
     }
+  }
+  if (owned) {
+    pthread_mutex_unlock(&db->mu);
+    goRelease(db->handle);
+    pthread_mutex_lock(&db->mu);
+    db->held = 0;
+    end(db);
   }
   pw_queue_unlock(db);
   pw_budget_check();
@@ -256,7 +282,7 @@ int pw_op_try(pw_op *op) {
     pw_job_of(op)->state = OP_FINISHED;
     return PW_DONE;
   }
-  if (op->kind != PW_GET && op->kind != PW_ALL && op->kind != PW_RUN) return PW_DEFER;
+  if (!is_single(op)) return PW_DEFER;
   if (op->need_epoch && op->need_epoch != db->epoch) return PW_DEFER;
   pthread_mutex_lock(&db->mu);
   if (db->busy || db->queue || db->closing || db->failed || db->lost || db->handed != db->acked) {

@@ -269,7 +269,9 @@ static void run_kind(pw_op *op) {
       run_cursor(op);
       break;
     default:
-      if (prepare(op, op->items) == SQLITE_OK) run_item(op, op->items, op->kind == PW_GET ? 1 : 0);
+      if (prepare(op, op->items) != SQLITE_OK) break;
+      if (op->db->may_hold == PW_IN_CROWD) pw_inline_classify(op->items[0].stmt);
+      run_item(op, op->items, op->kind == PW_GET ? 1 : 0);
   }
 }
 

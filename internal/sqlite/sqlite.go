@@ -51,6 +51,7 @@ type DB struct {
 	mu     sync.Mutex
 	cancel context.CancelFunc // of the fetch under way
 	closed bool
+	kept   map[string]*C.pw_stmt // statements with parameters, by their text
 }
 
 // Open opens the database of an actor. opened is the server's answer to the actor's open; a hot journal that another
@@ -136,6 +137,9 @@ func (db *DB) close(ctx context.Context, abandon bool) error {
 
 // release drops what C and the handle table hold. Nothing calls back any more.
 func (db *DB) release() {
+	for _, stmt := range db.kept {
+		C.pw_stmt_free(stmt)
+	}
 	C.pw_db_unref(db.c)
 	db.handle.Delete()
 }

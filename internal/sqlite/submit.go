@@ -70,6 +70,31 @@ func (db *DB) statement(sql string) *C.pw_stmt {
 	return C.pw_stmt_new(db.c, text, C.size_t(len(sql)))
 }
 
+// maxKept is how many statements a database keeps.
+const maxKept = 32
+
+// prepared returns a statement, to be freed by the caller; nil if there is no memory. One with parameters is kept, as
+// JavaScript keeps it, so that the engine knows what it writes when it is run again.
+func (db *DB) prepared(st Statement) *C.pw_stmt {
+	if len(st.Args) == 0 {
+		return db.statement(st.SQL)
+	}
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	stmt := db.kept[st.SQL]
+	if stmt == nil {
+		stmt = db.statement(st.SQL)
+		if stmt == nil || db.closed || len(db.kept) == maxKept {
+			return stmt
+		}
+		if db.kept == nil {
+			db.kept = make(map[string]*C.pw_stmt)
+		}
+		db.kept[st.SQL] = stmt
+	}
+	return C.pw_stmt_ref(stmt)
+}
+
 // Submitted is an operation under way.
 type Submitted struct {
 	op    *C.pw_op
@@ -114,7 +139,7 @@ func (db *DB) Submit(call Call, done func(*Result, error)) (*Submitted, error) {
 			stmt, c.args = c.stmt, nil
 			op.max_rows = C.uint32_t(c.chunk)
 		} else {
-			if stmt = db.statement(st.SQL); stmt == nil {
+			if stmt = db.prepared(st); stmt == nil {
 				s.release()
 				return nil, errNoMemory
 			}

@@ -38,6 +38,32 @@ var workloads = map[string]func(d *program){
 			<-reply
 		}
 	},
+	"burst": func(d *program) { // single statements all at once, whose commits wait for each other
+		var replies []<-chan Reply
+		for range 2 + d.r.IntN(20) {
+			switch d.r.IntN(12) {
+			case 0:
+				replies = append(replies, d.read())
+			case 1:
+				replies = append(replies, d.write(d.some()...))
+			case 2:
+				t := d.begin(nil)
+				reply, s := d.h.Submit(sqlite.Call{Statements: t.statements()}, func(r Reply) { d.judge(t, r) })
+				if s != nil && d.r.IntN(2) == 0 {
+					s.Cancel("aborted")
+				}
+				replies = append(replies, reply)
+			default:
+				replies = append(replies, d.write())
+			}
+			if d.r.IntN(10) == 0 {
+				time.Sleep(between(d.r, 1, time.Millisecond))
+			}
+		}
+		for _, reply := range replies {
+			<-reply
+		}
+	},
 	"large": func(d *program) { <-d.write(change{"blob", 20_000 + d.r.Int64N(60_000)}) },
 	"huge":  func(d *program) { <-d.write(change{"blob", 100_000 + d.r.Int64N(1_200_000)}) },
 	"giant": func(d *program) { <-d.write(change{"blob", 20_000 * protocol.PageSize}) }, // for sweeps: seconds each

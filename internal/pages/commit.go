@@ -11,8 +11,8 @@ import (
 )
 
 // Commit hands over a batch and returns at once. Batches are written in the order of the calls. While one commit is under
-// way the following batches wait and are merged into the next, and so do those that others follow. A batch handed over after Failed and before Reload, or
-// after Close, is dropped without a word: Failed has covered it.
+// way the following batches wait and are merged into the next, as one does that others follow. A batch handed over after
+// Failed and before Reload, or after Close, is dropped without a word: Failed has covered it.
 func (f *File) Commit(b Batch) {
 	f.mu.Lock()
 	if f.usable() != nil {

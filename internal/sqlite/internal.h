@@ -114,7 +114,7 @@ struct pw_db {
   int suspect;                   /* the schema may lack statistics: load it again */
   int invalidate;                /* make SQLite drop its cache at the next lock */
   int64_t until_ns;              /* when to interrupt; 0 never, but see on_progress() */
-  int may_hold;                  /* PW_MAY_HOLD: a commit may wait for that of the next operation */
+  int may_hold;                  /* a commit may wait for the next one: PW_MAY_HOLD ... */
   int held;                      /* ... and one does */
   int rolled_back;               /* SQLite did, in the running operation */
   atomic_int cancelled;          /* the running operation was cancelled */

@@ -12,7 +12,7 @@ import (
 
 // A batch that others follow waits for them, and is sent by whatever may not be kept waiting. I5: it is told as durable
 // like any other.
-func TestBatchesThatOthersFollowAreHeld(t *testing.T) {
+func TestI5BatchesThatOthersFollowAreHeld(t *testing.T) {
 	ctx := context.Background()
 	for name, send := range map[string]func(db *database) uint64{
 		"the last one": func(db *database) uint64 { return db.commit(pageSize, map[uint32][]byte{0: filled(9)}) },

@@ -53,6 +53,9 @@ var workloads = map[string]func(d *program){
 					s.Cancel("aborted")
 				}
 				replies = append(replies, reply)
+			case 3, 4: // one that always fails: no number is a key
+				wrong := sqlite.Statement{SQL: "INSERT INTO slot (k) VALUES (?)", Args: []any{"no number"}}
+				replies = append(replies, d.submit(sqlite.Call{Statements: []sqlite.Statement{wrong}}, nil))
 			default:
 				replies = append(replies, d.write())
 			}

@@ -34,7 +34,7 @@ func (c *counting) BeginCommit(ctx context.Context, commit *protocol.Commit, dat
 
 // Writes that wait behind each other are one commit, and the first is not sent ahead of the others. What ends the row sends
 // what it has, so that each is told, whether or not another one comes (I5).
-func TestABurstOfWritesIsOneCommit(t *testing.T) {
+func TestI5BurstOfWritesIsOneCommit(t *testing.T) {
 	insert := func(a int) sqlite.Call {
 		return sqlite.Call{Statements: []sqlite.Statement{{SQL: "INSERT INTO t VALUES (?)", Args: []any{a}}}}
 	}

@@ -11,7 +11,7 @@ import (
 )
 
 // I1: the parts of a large read, which have a walker each, see the same moment, whatever is written between their beginnings.
-func TestClonedWalkersSeeOneMoment(t *testing.T) {
+func TestI1ClonedWalkersSeeOneMoment(t *testing.T) {
 	ctx := context.Background()
 	s, err := Open("dir", Options{FS: vfs.NewMem()})
 	require.NoError(t, err)

@@ -14,5 +14,6 @@ func tuned(limits protocol.Limits) pages.Config {
 		DisableLookups:   tune.Off("lookups"),
 		DisableExpand:    tune.Off("expand"),
 		DisableMerge:     tune.Off("merge"),
+		DisableHold:      tune.Off("hold") || tune.Off("merge"), // what waits is to be merged
 	}
 }

@@ -29,6 +29,20 @@ export const techniques = {
       ["insert-100-concurrent", 10],
     ],
   },
+  hold: {
+    what: "a commit waits for the short writes that are queued behind it, to be written as one with them",
+    runs: [
+      ["insert-100-concurrent", 0],
+      ["insert-100-concurrent", 10],
+    ],
+  },
+  "parallel-reads": {
+    what: "the server looks the pages of a large fetch up on several processors",
+    runs: [
+      ["cold-scan-fragmented", 0],
+      ["cold-scan-50mib", 0],
+    ],
+  },
   readahead: {
     what: "the pages that a scan will read next come with the one that it misses",
     runs: [

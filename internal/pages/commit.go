@@ -28,7 +28,7 @@ func (f *File) Commit(b Batch) {
 	for _, tag := range b.DropFiles {
 		delete(f.aux, tag)
 	}
-	first := f.flushing == nil && !b.More
+	first := f.flushing == nil && (!b.More || f.cfg.DisableHold)
 	if first {
 		f.flushing = make(chan struct{})
 	}

@@ -52,3 +52,12 @@ func TestI5BatchesThatOthersFollowAreHeld(t *testing.T) {
 		})
 	}
 }
+
+func TestHoldingCanBeSwitchedOff(t *testing.T) {
+	c := dial(t, serve(t, protocol.Limits{}))
+	db := open(t, c, "a", protocol.Open{Preload: noPreload()}, pages.Config{DisableHold: true}, &gate{})
+	db.more = true
+	token := db.commit(pageSize, map[uint32][]byte{0: filled(1)})
+	db.await(func() bool { return db.done == token })
+	db.close()
+}

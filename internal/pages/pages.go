@@ -86,6 +86,7 @@ type Config struct {
 	DisableLookups   bool // do not follow an index to the leaves of its table
 	DisableExpand    bool // never ask the server to follow pointers
 	DisableMerge     bool // write one batch a commit
+	DisableHold      bool // let no batch wait for those that follow it
 
 	// Pace, if set, is called before a commit is put together: internal/sim decides there when that happens.
 	Pace func()

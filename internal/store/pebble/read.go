@@ -4,12 +4,14 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"runtime"
 	"slices"
 	"sync"
 
 	"github.com/cockroachdb/pebble/v2"
 
 	"github.com/pagewire/pagewire/internal/store"
+	"github.com/pagewire/pagewire/internal/tune"
 )
 
 // Get implements store.Store.
@@ -82,8 +84,16 @@ func (s *Store) readMany(prefix []byte, keys [][]byte, fn func(i int, value []by
 	return errors.Join(append(errs, err)...)
 }
 
-// takeReaders counts up to n goroutines in that help to read, as many as the store may still have, which is one for each
-// processor but its caller's. It returns their number, for giveReaders.
+// readersBeside is how many goroutines a store may have that help to read.
+func readersBeside() int {
+	if tune.Off("parallel-reads") {
+		return 0
+	}
+	return runtime.GOMAXPROCS(0) - 1
+}
+
+// takeReaders counts up to n goroutines in that help to read, as many as the store may still have. It returns their number,
+// for giveReaders.
 func (s *Store) takeReaders(n int) (taken int) {
 	for taken < n {
 		select {

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"runtime"
 	"strings"
 	"sync"
 
@@ -60,7 +59,7 @@ func Open(dir string, options Options) (*Store, error) {
 		lock: lock, disk: disk, dir: dir, reserve: options.ReserveBytes,
 		gates:   gates{m: map[string]*gate{}, failed: disk.failed},
 		crew:    crew.New(idleWriters),
-		readers: make(chan struct{}, runtime.GOMAXPROCS(0)-1),
+		readers: make(chan struct{}, readersBeside()),
 	}
 	p := options.pebble(disk)
 	p.Lock = lock

@@ -8,10 +8,10 @@
 ** It holds one database, and one statement: five columns (INTEGER, TEXT, TEXT,
 ** REAL, INTEGER) of the row whose number is its parameter.
 */
-#include <node_api.h>
-#include <sqlite3-binding.h>
 #include <string.h>
 #include <time.h>
+
+#include "read-floor.h"
 
 #define COLUMNS 5
 
@@ -21,13 +21,13 @@ typedef struct row {
   unsigned char types[8];
 } row;
 
-static sqlite3 *db;
+sqlite3 *read_db;
 static sqlite3_stmt *st;
 static row *packed;
 static char text[4096]; /* all texts of the row, one after the other */
 static size_t n_text;
 
-static napi_value fail(napi_env env, const char *why) {
+napi_value read_fail(napi_env env, const char *why) {
   napi_throw_error(env, NULL, why);
   return NULL;
 }
@@ -65,8 +65,10 @@ static napi_value js_exec(napi_env env, napi_callback_info info) {
   napi_value argv[1];
   napi_get_cb_info(env, info, &argc, argv, NULL, NULL);
   napi_get_value_string_utf8(env, argv[0], sql, sizeof(sql), NULL);
-  if (!db) sqlite3_open_v2(":memory:", &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
-  return sqlite3_exec(db, sql, 0, 0, 0) == SQLITE_OK ? NULL : fail(env, sqlite3_errmsg(db));
+  if (!read_db)
+    sqlite3_open_v2(":memory:", &read_db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
+  return sqlite3_exec(read_db, sql, 0, 0, 0) == SQLITE_OK ? NULL
+                                                          : read_fail(env, sqlite3_errmsg(read_db));
 }
 
 /* prepare(sql) -> the ArrayBuffer that rows are packed into */
@@ -77,9 +79,9 @@ static napi_value js_prepare(napi_env env, napi_callback_info info) {
   void *data;
   napi_get_cb_info(env, info, &argc, argv, NULL, NULL);
   napi_get_value_string_utf8(env, argv[0], sql, sizeof(sql), NULL);
-  if (sqlite3_prepare_v3(db, sql, -1, SQLITE_PREPARE_PERSISTENT, &st, NULL) != SQLITE_OK ||
+  if (sqlite3_prepare_v3(read_db, sql, -1, SQLITE_PREPARE_PERSISTENT, &st, NULL) != SQLITE_OK ||
       sqlite3_column_count(st) != COLUMNS)
-    return fail(env, "not the statement that this is made for");
+    return read_fail(env, "not the statement that this is made for");
   napi_create_arraybuffer(env, sizeof(row), &data, &buffer);
   packed = data;
   return buffer;
@@ -145,5 +147,6 @@ NAPI_MODULE_INIT() {
   napi_define_properties(env, exports, sizeof(functions) / sizeof(functions[0]), functions);
   napi_create_external(env, NULL, NULL, NULL, &handle);
   napi_set_named_property(env, exports, "handle", handle);
+  read_promises(env, exports);
   return exports;
 }

@@ -1,6 +1,6 @@
 // The servers that systems need, and the latency before them: started here, ended here, whatever happens.
 
-import { fork } from "node:child_process";
+import { fork, spawn } from "node:child_process";
 import { once } from "node:events";
 import { createWriteStream, mkdirSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -9,6 +9,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { startServer } from "../dist/esm/server.mjs";
 import { delayed } from "./delay.mjs";
+import { echoGoServer } from "./echo-go.mjs";
 
 const here = (name) => new URL(name, import.meta.url);
 
@@ -144,4 +145,16 @@ async function echo({ dir, latencyMs, variant }) {
   };
 }
 
-export const services = { pagewire, rivetkit, echo };
+/** The same in Go, without a delay. */
+async function echoGo({ dir, variant }) {
+  const env = variant === "one processor" ? { ...process.env, GOMAXPROCS: "1" } : process.env;
+  const server = spawn(echoGoServer(), [join(dir, "echo")], { env, stdio: ["pipe", "pipe", "inherit"] });
+  const [told] = await once(server.stdout, "data");
+  return {
+    told: { port: Number(told), pid: server.pid },
+    async delay() {},
+    stop: () => end(server, () => server.stdin.end()),
+  };
+}
+
+export const services = { pagewire, rivetkit, echo, "echo-go": echoGo };

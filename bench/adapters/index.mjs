@@ -51,8 +51,15 @@ const named = {
     rounds: { "cold-scan-50mib": 3, "cold-index-lookup": 2, "open-first-query": 2 },
   },
   floor: { file: "floor", only: ["warm-point-read-sync", "read-sqlite", "read-call"] },
+  "floor-promises": { file: "floor-promises", only: ["warm-point-read-sync"] },
+  "floor-promises-held": { file: "floor-promises", variant: "held", only: ["warm-point-read-sync"] },
   echo: { file: "echo", remote: true, service: "echo", only: ["echo", "echo-synced"] },
   "echo-threads": { file: "echo", variant: "threads", remote: true, service: "echo", only: ["echo-synced"] },
+  // At 0 ms only: with more, what they are to show is lost in the latency.
+  "echo-go": { file: "echo-go", service: "echo-go", only: ["echo-synced"] },
+  "echo-go-insert": { file: "echo-go", service: "echo-go", only: ["insert-autocommit"] },
+  "echo-go-inline": { file: "echo-go", variant: "inline", service: "echo-go", only: ["insert-autocommit"] },
+  "echo-go-1": { file: "echo-go", variant: "one processor", service: "echo-go", only: ["insert-autocommit"] },
 };
 
 /** What is measured unless told otherwise. */

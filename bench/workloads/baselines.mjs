@@ -42,7 +42,7 @@ export const baselines = {
   echo: exchange("20 KiB there and 64 bytes back on a bare TCP connection: what a round trip is worth", false),
   "echo-synced": exchange(
     "the same, in a file and synced before the answer: what a durable commit is worth; echo-threads: through the " +
-      "threads that a commit needs",
+      "threads that a commit needs; echo-go: through those of Pagewire, both ends in Go",
     true,
   ),
 
@@ -81,7 +81,7 @@ function exchange(what, sync) {
     what,
     unit: "us",
     latencies: [0, 10],
-    only: ["echo", "echo-threads"],
+    only: ["echo", "echo-threads", "echo-go"],
     async round(system, _state, _round, { latencyMs }) {
       const connection = await system.open(sync);
       const once = () => connection.exchange();

@@ -34,7 +34,7 @@ export const reads = {
     what: "the same with the synchronous call",
     unit: "us",
     latencies: [0],
-    targets: [{ latencyMs: 0, atMost: 0.6, of: "better-sqlite3-memory", floor: { adapter: "floor" } }],
+    targets: [{ latencyMs: 0, atMost: 0.6, of: "better-sqlite3-memory", floor: { adapter: "floor-promises-held" } }],
     without: noSync,
     prepare: (system) => opened(system, "read-sync", 1000),
     async round(system, db, _round, { quick }) {

@@ -41,7 +41,7 @@ export const writes = {
         latencyMs: 0,
         atMost: 2,
         of: "better-sqlite3-full",
-        floor: { workload: "echo-synced", adapter: "echo-threads" },
+        floor: { adapter: "echo-go-inline" },
       },
       { latencyMs: 10, metric: "roundTripTimes", atMost: 1.07 },
     ],

@@ -28,19 +28,21 @@ func (f *File) Commit(b Batch) {
 	for _, tag := range b.DropFiles {
 		delete(f.aux, tag)
 	}
-	first := f.flushing == nil && (!b.More || f.cfg.DisableHold)
-	if first {
-		f.flushing = make(chan struct{})
+	if b.More && !f.cfg.DisableHold {
+		f.mu.Unlock()
+		return
 	}
-	f.mu.Unlock()
-	if first {
-		f.flush()
-	}
+	f.start()
 }
 
 // Release writes batches that wait only for others that were to follow. Fetch, Flush, Reload and Close do so too.
 func (f *File) Release() {
 	f.mu.Lock()
+	f.start()
+}
+
+// start begins to write what is pending, unless that is under way. f.mu is held and released.
+func (f *File) start() {
 	first := f.flushing == nil && len(f.pending.batches) > 0
 	if first {
 		f.flushing = make(chan struct{})

@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// sweepWork are the workloads that faults are put into, each alone: commits of one frame, merged ones, staged ones, VACUUM,
-// DDL, a transaction with savepoints, and one of 20,000 pages.
+// sweepWork are the workloads that faults are put into, each alone: commits of one frame, merged ones, held ones, staged
+// ones, VACUUM, DDL, a transaction with savepoints, and one of 20,000 pages.
 var sweepWork = []string{"write", "pipeline", "burst", "large", "huge", "shrink", "schema", "transaction", "rollback", "giant"}
 
 // outage is how long a fault "from then on" lasts, in the world's time: longer than a request may take.

@@ -34,9 +34,7 @@ var workloads = map[string]func(d *program){
 			}
 			time.Sleep(between(d.r, 1, time.Duration(1)<<(10+d.r.IntN(14))))
 		}
-		for _, reply := range replies {
-			<-reply
-		}
+		await(replies)
 	},
 	"burst": func(d *program) { // single statements all at once, whose commits wait for each other
 		var replies []<-chan Reply
@@ -47,8 +45,7 @@ var workloads = map[string]func(d *program){
 			case 1:
 				replies = append(replies, d.write(d.some()...))
 			case 2:
-				t := d.begin(nil)
-				reply, s := d.h.Submit(sqlite.Call{Statements: t.statements()}, func(r Reply) { d.judge(t, r) })
+				reply, s := d.attempt(nil)
 				if s != nil && d.r.IntN(2) == 0 {
 					s.Cancel("aborted")
 				}
@@ -63,9 +60,7 @@ var workloads = map[string]func(d *program){
 				time.Sleep(between(d.r, 1, time.Millisecond))
 			}
 		}
-		for _, reply := range replies {
-			<-reply
-		}
+		await(replies)
 	},
 	"large": func(d *program) { <-d.write(change{"blob", 20_000 + d.r.Int64N(60_000)}) },
 	"huge":  func(d *program) { <-d.write(change{"blob", 100_000 + d.r.Int64N(1_200_000)}) },
@@ -76,9 +71,7 @@ var workloads = map[string]func(d *program){
 	},
 	"shrink and grow": func(d *program) { // the file is cut and grows again before either is acknowledged
 		replies := []<-chan Reply{d.write(change{"unblob", 0}), d.submit(sqlite.Call{Script: "VACUUM"}, nil), d.write(change{"blob", 9_000})}
-		for _, reply := range replies {
-			<-reply
-		}
+		await(replies)
 	},
 	"schema": func(d *program) {
 		<-d.write(change{[]string{"create", "drop"}[d.r.IntN(2)], d.r.Int64N(4)}, change{"put", d.r.Int64N(40)})
@@ -86,8 +79,7 @@ var workloads = map[string]func(d *program){
 	"transaction": func(d *program) { d.transaction(false) },
 	"rollback":    func(d *program) { d.transaction(true) },
 	"abort": func(d *program) {
-		t := d.begin(d.some())
-		reply, s := d.h.Submit(sqlite.Call{Statements: t.statements()}, func(r Reply) { d.judge(t, r) })
+		reply, s := d.attempt(d.some())
 		time.Sleep(between(d.r, 1, time.Duration(1)<<(10+d.r.IntN(16))))
 		if s != nil {
 			s.Cancel("aborted")
@@ -207,6 +199,19 @@ func (d *program) judge(t *Txn, r Reply) {
 		d.w.Fail("I1", "%s: %s wrote %x after it was told that the lock is lost", actorName(d.actor), d.c.Name, t.Mark)
 	}
 	d.w.Model.told(t, r.Err)
+}
+
+// await waits for all replies.
+func await(replies []<-chan Reply) {
+	for _, reply := range replies {
+		<-reply
+	}
+}
+
+// attempt submits a transaction that may be cancelled; what is known does not grow by it.
+func (d *program) attempt(changes []change) (<-chan Reply, *sqlite.Submitted) {
+	t := d.begin(changes)
+	return d.h.Submit(sqlite.Call{Statements: t.statements()}, func(r Reply) { d.judge(t, r) })
 }
 
 // write submits a transaction as a batch.

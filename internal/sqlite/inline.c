@@ -125,13 +125,13 @@ static void classify(pw_stmt *stmt) {
   stmt->writes = stmt->db->missed ? 0 : program.writes;
 }
 
-/* Finds out what the statement writes, unless that is known. */
-void pw_inline_classify(pw_stmt *stmt) {
-  if (!stmt->writes && stmt->st && !sqlite3_stmt_readonly(stmt->st)) classify(stmt);
-}
-
 static int writes(const pw_stmt *stmt) {
   return stmt->st && !sqlite3_stmt_readonly(stmt->st);
+}
+
+/* Finds out what a prepared statement writes, unless that is known. */
+void pw_inline_classify(pw_stmt *stmt) {
+  if (!stmt->writes && writes(stmt)) classify(stmt);
 }
 
 /* A statement of a transaction is about to run on a worker. A virtual table that

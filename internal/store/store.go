@@ -75,7 +75,8 @@ type Store interface {
 	// Get returns one value a key as of one moment, nil where the key is absent (an empty value is not nil).
 	Get(ctx context.Context, actor string, keys [][]byte) ([][]byte, error)
 	// Read is Get without copies: it calls fn with the position of each key that is present and its value, in any order
-	// and perhaps for several keys at the same time, but once for each. The value is valid during the call only, and not to be changed; it counts only if Read returns no error.
+	// and perhaps for several keys at the same time, but once for each. The value is valid during the call only, and not
+	// to be changed; it counts only if Read returns no error.
 	Read(ctx context.Context, actor string, keys [][]byte, fn func(i int, value []byte)) error
 	// Scan calls fn for the entries in r in key order (descending if reverse), as of one moment, until fn returns
 	// false. Key and value are valid during the call only, and are not to be changed.

@@ -81,7 +81,8 @@ class Worker {
 
   #failed(what, error) {
     if (ends.has(error.code)) this.#over = true;
-    if (error.code === "channel_closed" || error.code === "unauthorized") this.#channel.alive = false;
+    const closed = error.code === "channel_closed" || error.code === "unauthorized";
+    if (closed && this.#channel !== undefined) this.#channel.alive = false; // there is none after a failed connect
     if (expected.has(error.code)) this.#log.write({ event: "refused", what, code: error.code });
     else this.#violation(`${what}: ${error.stack} code ${error.code}`);
   }

@@ -24,16 +24,19 @@ func TestModeFail(t *testing.T) {
 }
 
 func TestModeWait(t *testing.T) {
-	_, url := serve(t, server.Config{})
+	srv, url := serve(t, server.Config{})
+	waiting := func(n int) {
+		require.Eventually(t, func() bool { return srv.Waiting("x") == n }, time.Minute, time.Millisecond)
+	}
 	a, b, c := dial(t, url), dial(t, url), dial(t, url)
 	a.open("x", protocol.ModeFail)
 	b.refused(protocol.CodeActorLocked, "x", protocol.OpOpen, protocol.Open{Mode: protocol.ModeWait, WaitMillis: 20})
 
 	first := b.start("x", protocol.OpOpen, protocol.Open{Mode: protocol.ModeWait})
-	// Another actor's answer shows that the open before it was queued, and that a wait holds up nobody else.
-	b.open("y", protocol.ModeFail)
+	b.open("y", protocol.ModeFail) // a wait holds up nobody else
+	waiting(1)                     // the two actors' requests run side by side, in no order
 	second := c.start("x", protocol.OpOpen, protocol.Open{Mode: protocol.ModeWait})
-	c.open("z", protocol.ModeFail)
+	waiting(2)
 	require.NoError(t, a.ws.Close(), "the connection breaks")
 	gen := result[protocol.OpenResult](b, first).Generation
 	call[protocol.Empty](b, "x", protocol.OpClose, protocol.Close{Generation: gen})

@@ -25,13 +25,15 @@ static int reserve(void *buffer, size_t *capacity, size_t need) {
   return SQLITE_OK;
 }
 
-static int is_ascii(const uint8_t *s, size_t n) {
+/* Copies n bytes; 0 if they are not all ASCII. */
+static int copy_ascii(uint8_t *to, const uint8_t *s, size_t n) {
   uint64_t any = 0, word;
-  for (; n >= 8; s += 8, n -= 8) {
+  for (; n >= 8; s += 8, to += 8, n -= 8) {
     memcpy(&word, s, 8);
+    memcpy(to, &word, 8);
     any |= word;
   }
-  for (; n > 0; s++, n--) any |= *s;
+  for (; n > 0; n--) any |= *to++ = *s++;
   return (any & 0x8080808080808080ull) == 0;
 }
 
@@ -82,21 +84,20 @@ static int widen(pw_rows *rows) {
 
 /* Appends text and answers its length in UTF-16 units. */
 static int pack_text(pw_rows *rows, const uint8_t *s, size_t n, double *units) {
-  int ascii = is_ascii(s, n), rc = SQLITE_OK;
   uint16_t *out;
   const uint8_t *end = s + n;
   size_t before = rows->n_text;
 
   *units = 0;
   if (n == 0) return SQLITE_OK; /* text may have no memory yet */
-  if (!ascii && !rows->wide) rc = widen(rows);
-  if (rc != SQLITE_OK) return rc;
   if (!rows->wide) {
     if (reserve(&rows->text, &rows->cap_text, rows->n_text + n)) return SQLITE_NOMEM;
-    memcpy((uint8_t *)rows->text + rows->n_text, s, n);
-    rows->n_text += n;
-    *units = (double)n;
-    return SQLITE_OK;
+    if (copy_ascii((uint8_t *)rows->text + rows->n_text, s, n)) {
+      rows->n_text += n;
+      *units = (double)n;
+      return SQLITE_OK;
+    }
+    if (widen(rows) != SQLITE_OK) return SQLITE_NOMEM;
   }
   /* A character of k bytes makes at most k units. */
   if (reserve(&rows->text, &rows->cap_text, (rows->n_text + n) * 2)) return SQLITE_NOMEM;

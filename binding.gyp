@@ -8,6 +8,7 @@
         "napi/params.c",
         "napi/result.c",
         "napi/ops.c",
+        "napi/point.c",
         "napi/batch.c",
         "napi/calls.c",
         "napi/port.c"

@@ -26,6 +26,8 @@ static const pw_api api = {
     .op_free = pw_op_free,
     .op_spare = pw_op_spare,
     .op_reuse = pw_op_reuse,
+    .stmt_read = pw_stmt_read,
+    .rows_free = pw_rows_free,
     .cursor_reset = pw_cursor_reset,
 };
 

@@ -15,6 +15,20 @@ export const techniques = {
       ["cold-index-lookup", 10],
     ],
   },
+  "point-reads": {
+    what: "a row of a statement that is read often is read without an operation",
+    runs: [
+      ["warm-point-read", 0],
+      ["warm-point-read-sync", 0],
+    ],
+  },
+  "held-reads": {
+    what: "a read transaction stays open between such reads",
+    runs: [
+      ["warm-point-read", 0],
+      ["warm-point-read-sync", 0],
+    ],
+  },
   "inline-writes": {
     what: "short writes of a transaction run on the calling thread, in a savepoint",
     runs: [

@@ -30,11 +30,15 @@ import {
   type RunResult,
   timeoutOf,
 } from "./options.js";
+import { notAtOnce, type Point, readAtOnce } from "./point.js";
 import { failed, Result, Shapes } from "./rows.js";
 
 /** A statement: its text, the engine's handle, and the shapes of its rows. */
 export class Sql {
   readonly shapes = new Shapes();
+  point: Point | undefined;
+  /** As operations, since a point was looked for. */
+  reads = 0;
   constructor(
     readonly text: string,
     readonly handle: Handle,
@@ -46,7 +50,7 @@ export type Finish<T> = (result: Result, sql: Sql, mode: Mode) => T;
 
 export const finishExec: Finish<void> = () => {};
 export const finishAll: Finish<unknown[]> = (result, sql, mode) => result.rows(sql.shapes, mode);
-export const finishGet: Finish<unknown> = (result, sql, mode) => result.row(sql.shapes, mode);
+export const finishGet: Finish<unknown> = (result, sql, mode) => result.rows(sql.shapes, mode)[0];
 export const finishEpoch: Finish<number> = (result) => result.epoch;
 export const finishRun = (result: Result, sql: Sql, mode: Mode) => {
   const { changes, lastInsertRowid } = result;
@@ -84,6 +88,11 @@ function turn(): Promise<void> {
       resolve();
     });
   });
+}
+
+/** A promise of what is there already. */
+function settled<T>(value: T): Promise<T> {
+  return dueTurn() ? turn().then(() => value) : Promise.resolve(value);
 }
 
 /** An operation that a worker runs, and what becomes of its result. */
@@ -136,6 +145,7 @@ export class Core {
   }
 
   free(sql: Sql): void {
+    sql.point = undefined; // its number will be another's
     this.#bridge.stmtFree(sql.handle);
   }
 
@@ -181,6 +191,9 @@ export class Core {
         timeout = timeoutOf(options.timeout, timeout);
         signal = options.signal;
         if (signal?.aborted) throw abortError(signal);
+      } else if (kind === GET && epoch === 0) {
+        const row = readAtOnce(sql, params, mode);
+        if (row !== notAtOnce) return settled(row as T);
       }
       const packed = this.#send(kind, sql, params, epoch, timeout, maxRows);
       if (typeof packed === "number") {
@@ -193,8 +206,7 @@ export class Core {
         );
       }
       if (failed()) throw operationError(packed as unknown as Failure, sql.text, signal);
-      const value = finish(Result.single(packed, sql.shapes), sql, mode);
-      return dueTurn() ? turn().then(() => value) : Promise.resolve(value);
+      return settled(finish(Result.single(packed, sql.shapes), sql, mode));
     } catch (error) {
       const cause = bridgeError(error);
       return dueTurn() ? turn().then(() => Promise.reject(cause)) : Promise.reject(cause);
@@ -231,6 +243,10 @@ export class Core {
     if (options?.signal?.aborted) throw abortError(options.signal);
     let packed: Packed;
     try {
+      if (options === undefined && kind === GET && epoch === 0) {
+        const row = readAtOnce(sql, params, mode);
+        if (row !== notAtOnce) return row as T;
+      }
       packed = this.#send(kind + WAIT, sql, params, epoch, timeout, maxRows) as Packed;
     } catch (error) {
       throw bridgeError(error);

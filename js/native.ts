@@ -41,6 +41,9 @@ export type SendBatch<T> = (
   timeoutMs: number,
 ) => T;
 
+/** A row of a point read, whose numbers are in the scratch buffer; null if the read must be an operation. */
+export type PackedRow = string | [texts: string, blobs: ArrayBuffer] | undefined | null;
+
 /** What pagewire.node exports. A number instead of a result is the token of a job in flight. */
 interface Bridge {
   load(
@@ -51,6 +54,8 @@ interface Bridge {
   ): void;
   /** `what` is the known shape times SHAPE, plus the kind, plus VALUES, LIMITS and WAIT where they apply. */
   run(stmt: Handle, what: number, ...rest: unknown[]): Packed | number;
+  read(...values: unknown[]): PackedRow;
+  pointNew(stmt: Handle, shape: number, params: number, columns: number): number;
   batch: SendBatch<Packed | number>;
   batchSync: SendBatch<Packed>;
   cancel(token: number, code: string): void;

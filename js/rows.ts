@@ -23,22 +23,26 @@ const REAL = 2;
 const TEXT = 3;
 const BLOB = 4;
 
-/** Reads cells from f64[i] on (i64 is the same memory), their tags from u8[t] on, text and blobs from their beginning. */
-type Decode<More extends unknown[], Result> = (
-  f64: Float64Array,
-  i64: BigInt64Array,
-  u8: Uint8Array,
-  i: number,
-  t: number,
-  text: string,
-  blob: Uint8Array,
-  ...more: More
-) => Result;
+export const noBlob = new Uint8Array(0);
+export const scratch64 = new Float64Array(scratch);
+const scratchBig = new BigInt64Array(scratch);
+const scratch8 = new Uint8Array(scratch);
 
-/** Reads n rows, or one without an array around it. */
+/** Reads cells from f64[i] on (i64 is the same memory), their tags from u8[t] on, text and blobs from their beginning. */
 interface Decoder {
-  all: Decode<[n: number], unknown[]>;
-  one: Decode<[], unknown>;
+  /** Reads the only row, which stands in the scratch buffer from its beginning. */
+  one(text: string, blob: Uint8Array): unknown;
+  /** Reads n rows, from i and t on. */
+  all(
+    f64: Float64Array,
+    i64: BigInt64Array,
+    u8: Uint8Array,
+    i: number,
+    t: number,
+    text: string,
+    blob: Uint8Array,
+    n: number,
+  ): unknown[];
 }
 
 /** The column names of a result, and their decoders by mode. */
@@ -99,8 +103,15 @@ function compile(names: readonly string[], mode: Mode): Decoder {
   const row = mode >= 3 ? `[${names.map((_, c) => `v${c}`).join(", ")}]` : `{${fields.join(", ")}}`;
   const vars = names.map((_, c) => `, v${c}`).join("");
   const body = cells.join("\n");
+  // What is the same in all calls of a function is best outside of it.
   const source = `"use strict";
+  const i = 0, t = ${names.length * 8};
   return {
+    one(text, blob) {
+      let p = 0, b = 0${vars};
+      ${body}
+      return ${row};
+    },
     all(f64, i64, u8, i, t, text, blob, n) {
       const rows = new Array(n);
       let p = 0, b = 0${vars};
@@ -112,13 +123,8 @@ function compile(names: readonly string[], mode: Mode): Decoder {
       }
       return rows;
     },
-    one(f64, i64, u8, i, t, text, blob) {
-      let p = 0, b = 0${vars};
-      ${body}
-      return ${row};
-    },
   };`;
-  return new Function("unsafe", source)(unsafe) as Decoder;
+  return new Function("unsafe", "f64", "i64", "u8", source)(unsafe, scratch64, scratchBig, scratch8) as Decoder;
 }
 
 function interpret(names: readonly string[], mode: Mode): Decoder {
@@ -159,7 +165,7 @@ function interpret(names: readonly string[], mode: Mode): Decoder {
     }
     return rows;
   };
-  return { all, one: (f64, i64, u8, i, t, text, blob) => all(f64, i64, u8, i, t, text, blob, 1)[0] };
+  return { all, one: (text, blob) => all(scratch64, scratchBig, scratch8, 0, ncol * 8, text, blob, 1)[0] };
 }
 
 function toObject(names: readonly string[], row: Cell[]): Row {
@@ -170,6 +176,20 @@ function toObject(names: readonly string[], row: Cell[]): Row {
     else Object.defineProperty(object, name, { value: row[c], enumerable: true, writable: true, configurable: true });
   }
   return object;
+}
+
+// Statements with the same columns share a shape, and so its decoders: those of a thousand databases get fast together.
+const shared = new Map<string, Shape>();
+const mostShared = 1024;
+
+function shapeOf(names: string, ncol: number): Shape {
+  let shape = shared.get(names);
+  if (shape === undefined) {
+    shape = new Shape(names.split("\0").slice(0, ncol));
+    if (shared.size === mostShared) shared.delete(shared.keys().next().value!);
+    shared.set(names, shape);
+  }
+  return shape;
 }
 
 // Shapes that a statement keeps: operations sent while the schema changes may come back out of step.
@@ -184,7 +204,7 @@ export class Shapes {
 
   learn(number: number, names: string, ncol: number): void {
     if (number === this.latest) return; // as the items of a batch tell it, each anew
-    const shape = new Shape(names.split("\0").slice(0, ncol));
+    const shape = shapeOf(names, ncol);
     this.#older.set(number, shape);
     if (this.#older.size > shapesKept) this.#older.delete(this.#older.keys().next().value!);
     this.latest = number;
@@ -198,11 +218,6 @@ export class Shapes {
     return shape;
   }
 }
-
-const noBlob = new Uint8Array(0);
-const scratch64 = new Float64Array(scratch);
-const scratchBig = new BigInt64Array(scratch);
-const scratch8 = new Uint8Array(scratch);
 
 /** The result of one statement, before its rows are decoded. One object is reused: read it at once. */
 export class Result {
@@ -247,16 +262,6 @@ export class Result {
     return shape.decoder(mode).all(this.f64, this.i64, this.u8, i, t, this.text, this.blob, n);
   }
 
-  /** The only row, decoded; undefined if there is none. */
-  row(shapes: Shapes, mode: Mode): unknown {
-    const { f64, base } = this;
-    if (f64[base + 1] === 0) return undefined;
-    const i = base + HEAD;
-    const t = (i + f64[base + 2]!) * 8;
-    const shape = shapes.find(f64[base + 3]!);
-    return shape.decoder(mode).one(f64, this.i64, this.u8, i, t, this.text, this.blob);
-  }
-
   /** Goes on to the item behind this one in the same buffer. */
   skip(): void {
     const cells = this.nrow * this.ncol;
@@ -290,11 +295,11 @@ export class Result {
   /** Reads the result of a single statement. */
   static single(packed: Packed, shapes: Shapes): Result {
     if (typeof packed === "string") {
-      shared.text = packed;
-      shared.blob = noBlob;
-      return shared;
+      small.text = packed;
+      small.blob = noBlob;
+      return small;
     }
-    const result = packed[3] === undefined ? shared : new Result();
+    const result = packed[3] === undefined ? small : new Result();
     if (packed[3] !== undefined) result.view(packed[3] as ArrayBuffer);
     result.take(packed, shapes);
     return result;
@@ -308,7 +313,7 @@ export class Result {
   }
 }
 
-const shared = new Result();
+const small = new Result();
 let large = { f64: scratch64, i64: scratchBig, u8: scratch8 };
 const largeKept = 4 * 1024 * 1024; // LARGE_KEEP of napi/result.c
 

@@ -16,6 +16,7 @@
 typedef struct bridge bridge;
 typedef struct mail mail;
 typedef struct mailbox mailbox;
+typedef struct point point;
 
 /*
 ** Mail for the JavaScript thread. deliver() runs there, and fills args with
@@ -71,6 +72,10 @@ struct bridge {
   uint32_t n_tokens, n_free;
   uint32_t pending; /* tokens in use: not 0 keeps the process alive */
   pw_op *spare; /* kept for the next operation of one item, or NULL */
+  pw_rows row;  /* of a point read: its cells and tags are in scratch */
+  point **points; /* by number; NULL where it is free */
+  uint32_t n_points;
+  uint32_t used_points; /* numbers below are in use */
   /* Reused while parameters are converted, which runs no JavaScript. */
   pw_value *values;
   size_t cap_values;
@@ -78,14 +83,18 @@ struct bridge {
   size_t cap_arena;
 };
 
+/* Values that run() and read() take one by one at most; native.ts has the same number. */
+#define MOST_VALUES 8
+
 /* What JavaScript holds a database or a statement by. */
 #define HANDLE_DB   0x70776462 /* "pwdb" */
 #define HANDLE_STMT 0x70777374 /* "pwst" */
 typedef struct handle {
-  int magic;         /* HANDLE_* */
+  int magic;     /* HANDLE_* */
   const pw_api *api;
   pw_db *db;     /* NULL once released; a statement's is kept by the statement */
   pw_stmt *stmt; /* HANDLE_STMT only */
+  point *point;  /* how it is read at once, or NULL */
 } handle;
 
 /* module.c */
@@ -111,6 +120,7 @@ void token_release(bridge *b, uint32_t token);
 int params_bind(bridge *b, pw_op *op, uint32_t item, napi_value params);
 int params_bind_values(bridge *b, pw_op *op, napi_value *values, size_t n);
 int params_number(double d, pw_value *out); /* 0: it is no number */
+int params_point(bridge *b, napi_value *values, pw_value *out, uint32_t n);
 
 /* result.c */
 napi_value result_of(bridge *b, pw_op *op);
@@ -121,9 +131,14 @@ napi_value ops_run(bridge *b, pw_op *op, int wait);
 handle *ops_handle(napi_env env, napi_value v, int magic);
 int ops_limits(bridge *b, pw_op *op, napi_value *argv);
 
+/* point.c */
+void point_end(handle *h);
+void point_close(bridge *b);
+
 /* what each file defines for JavaScript */
 napi_status batch_define(bridge *b, napi_value exports);
 napi_status ops_define(bridge *b, napi_value exports);
+napi_status point_define(bridge *b, napi_value exports);
 napi_status calls_define(bridge *b, napi_value exports);
 void calls_event(void *ctx, int ok, const char *json, size_t n_json, const uint8_t *bin,
                  size_t n_bin);

@@ -74,6 +74,7 @@ static void on_finalize(napi_env env, void *data, void *hint) {
   (void)hint;
   if (b->box) mailbox_unref(b->box);
   if (b->spare) b->api->op_free(b->spare);
+  if (b->api) point_close(b);
   free(b->ops);
   free(b->free_tokens);
   free(b->values);
@@ -158,8 +159,8 @@ NAPI_MODULE_INIT() {
     return NULL;
   }
   if (bridge_failed(env, napi_define_properties(env, exports, 1, &load)) ||
-      bridge_failed(env, ops_define(b, exports)) || bridge_failed(env, batch_define(b, exports)) ||
-      bridge_failed(env, calls_define(b, exports)))
+      bridge_failed(env, ops_define(b, exports)) || bridge_failed(env, point_define(b, exports)) ||
+      bridge_failed(env, batch_define(b, exports)) || bridge_failed(env, calls_define(b, exports)))
     return NULL;
   return exports;
 }

@@ -100,6 +100,7 @@ napi_value ops_run(bridge *b, pw_op *op, int wait) {
 
 static void handle_free(handle *h) {
   if (h->db == NULL) return;
+  if (h->point) point_end(h);
   if (h->magic == HANDLE_STMT) h->api->stmt_free(h->stmt);
   else h->api->db_unref(h->db);
   h->stmt = NULL;
@@ -117,6 +118,7 @@ static napi_value handle_new(bridge *b, int magic, pw_db *db, pw_stmt *stmt) {
   napi_value out;
   handle *h = bridge_alloc(sizeof(*h));
   h->magic = magic;
+  h->point = NULL;
   h->api = b->api;
   h->db = db;
   h->stmt = stmt;
@@ -171,7 +173,6 @@ int ops_limits(bridge *b, pw_op *op, napi_value *argv) {
 #define WHAT_LIMITS 16
 #define WHAT_WAIT   32
 #define WHAT_SHAPE  64
-#define MOST_VALUES 8
 static napi_value js_run(napi_env env, napi_callback_info info) {
   napi_value argv[5 + MOST_VALUES];
   size_t argc, at = 2;

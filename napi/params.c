@@ -215,6 +215,15 @@ static napi_status convert_name(bridge *b, napi_value names, uint32_t i, pw_valu
   return napi_ok;
 }
 
+/* The texts are all there: make pointers of their offsets into the arena. */
+static void place(bridge *b, pw_value *values, uint32_t n) {
+  uint32_t i;
+  for (i = 0; i < n; i++) {
+    if (values[i].type != PW_TEXT) continue;
+    values[i].p = values[i].n ? b->arena + (uintptr_t)values[i].p : "";
+  }
+}
+
 /* Convert all values and bind them. Runs no JavaScript unless it refuses one. */
 static int bind_input(bridge *b, pw_op *op, uint32_t item, input *in) {
   size_t used = 0;
@@ -237,10 +246,10 @@ static int bind_input(bridge *b, pw_op *op, uint32_t item, input *in) {
       return 0;
     }
   }
-  for (i = 0; i < in->n; i++) {
+  place(b, b->values, in->n);
+  for (i = 0; in->names && i < in->n; i++) {
     pw_value *value = &b->values[i];
-    if (value->type == PW_TEXT) value->p = value->n ? b->arena + (uintptr_t)value->p : "";
-    if (in->names) value->name = value->n_name ? b->arena + (uintptr_t)value->name : "";
+    value->name = value->n_name ? b->arena + (uintptr_t)value->name : "";
   }
   b->api->op_bind(op, item, b->values, in->n);
   return 1;
@@ -279,4 +288,19 @@ int params_bind(bridge *b, pw_op *op, uint32_t item, napi_value params) {
   if (in.values != room) free(in.values);
   trim_arena(b);
   return ok;
+}
+
+/*
+** The values of a point read, whose texts stay in the arena until the next call:
+** 0 if one cannot be bound, or is too long to be kept there. Runs no JavaScript.
+*/
+int params_point(bridge *b, napi_value *values, pw_value *out, uint32_t n) {
+  size_t used = 0;
+  uint32_t i;
+  for (i = 0; i < n; i++) {
+    out[i] = (pw_value){0};
+    if (convert(b, values[i], &out[i], &used) != NULL) return 0;
+  }
+  place(b, out, n);
+  return b->cap_arena <= ARENA_KEEP;
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"database/sql/driver"
+	"encoding/json"
 	"fmt"
 	"io"
 	"slices"
@@ -28,9 +29,12 @@ var setup = []sqlite.Statement{
 }
 
 // snapshot reads everything in one statement.
-const snapshot = `SELECT 'l', id, m, NULL FROM log UNION ALL SELECT 's', k, m, pad FROM slot
+const snapshot = `SELECT 'l' what, id a, m b, NULL text FROM log UNION ALL SELECT 's', k, m, pad FROM slot
 	UNION ALL SELECT 'b', length(b), m, CAST(substr(b, -8) AS TEXT) FROM blob
 	UNION ALL SELECT 'd', 0, 0, name FROM sqlite_schema WHERE name GLOB 'd[0-9]'`
+
+// snapshotRow is the same as one row.
+const snapshotRow = `SELECT json_group_array(json_array(what, a, b, text)) FROM (` + snapshot + `)`
 
 // change is one thing that a transaction does.
 type change struct {
@@ -228,6 +232,30 @@ func all(conn *sqlite3.SQLiteConn, sql string) (out [][]any, err error) {
 }
 
 // toState makes a state of the rows of snapshot.
+// rowsOf is the snapshot that a row of snapshotRow holds.
+func rowsOf(row []any) ([][]any, error) {
+	var rows [][]any
+	text := json.NewDecoder(strings.NewReader(row[0].(string)))
+	text.UseNumber() // marks need all bits of an int64
+	if err := text.Decode(&rows); err != nil {
+		return nil, err
+	}
+	for _, r := range rows {
+		for i, value := range r {
+			number, ok := value.(json.Number)
+			if !ok {
+				continue
+			}
+			n, err := number.Int64()
+			if err != nil {
+				return nil, err
+			}
+			r[i] = n
+		}
+	}
+	return rows, nil
+}
+
 func toState(rows [][]any) *state {
 	s := &state{slots: make(map[int64]row)}
 	for _, r := range rows {

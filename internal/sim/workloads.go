@@ -23,11 +23,15 @@ type program struct {
 // workloads are what a program does in one round. To add one, add a row.
 var workloads = map[string]func(d *program){
 	"write": func(d *program) { <-d.write(d.some()...) },
-	"read":  func(d *program) { <-d.read() },
+	"read": func(d *program) {
+		d.points()
+		<-d.read()
+	},
 	"pipeline": func(d *program) { // commits that overlap and are merged, with reads between them
 		var replies []<-chan Reply
 		for range 2 + d.r.IntN(6) {
 			if d.r.IntN(4) == 0 {
+				d.points()
 				replies = append(replies, d.read())
 			} else {
 				replies = append(replies, d.write(d.some()...))
@@ -41,6 +45,7 @@ var workloads = map[string]func(d *program){
 		for range 2 + d.r.IntN(20) {
 			switch d.r.IntN(12) {
 			case 0:
+				d.points()
 				replies = append(replies, d.read())
 			case 1:
 				replies = append(replies, d.write(d.some()...))
@@ -119,6 +124,7 @@ func (w *World) drive(c *Client, actor int) {
 		w.Event("work", "%s %s %s", c.Name, actorID(actor), name)
 		workloads[name](d)
 		if d.h != nil && d.h.over() {
+			d.points()
 			<-d.read() // what its cache holds must not be had any more
 			d.close()
 		}
@@ -239,6 +245,35 @@ func (d *program) read() <-chan Reply {
 			d.w.Model.seen(h, toState(r.Rows), needed, r.Stale)
 		}
 	})
+}
+
+// points reads some times at once, after two of which in a row the engine keeps its read transaction open.
+func (d *program) points() {
+	for range d.r.IntN(6) {
+		d.point()
+	}
+}
+
+// point reads everything at once, if that can be.
+func (d *program) point() {
+	h := d.h
+	h.mu.Lock()
+	needed, stale := d.known, h.lost
+	h.mu.Unlock()
+	if h.r.ctx.Err() != nil {
+		return
+	}
+	row, ok, err := h.db.Point(sqlite.Statement{SQL: snapshotRow})
+	if !ok || err != nil {
+		return
+	}
+	d.w.Event("point", "%s %s %t", d.c.Name, actorID(d.actor), row.Point)
+	rows, err := rowsOf(row.Values)
+	if err != nil {
+		d.w.Fail("I3", "%s: %s read %q: %v", actorName(d.actor), d.c.Name, row.Values, err)
+		return
+	}
+	d.w.Model.seen(h, toState(rows), needed, stale)
 }
 
 // iterate reads everything, some rows at a time. Now and then it leaves early, or writes between two chunks, after which

@@ -104,6 +104,7 @@ void pw_budget_give_back(pw_db *db) {
     sqlite3_free(oldest);
   }
   pthread_mutex_unlock(&db->mu);
+  pw_point_let_go(db);
   if (db->cached > keep) {
     shrink_cache(db, keep);
     pw_budget_measure(db);

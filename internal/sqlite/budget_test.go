@@ -74,6 +74,22 @@ func TestBudgetIdleGiveBackFirst(t *testing.T) {
 	}
 }
 
+// A read transaction that is held between point reads does not keep pages that another database needs.
+func TestBudgetTakesFromHeldReads(t *testing.T) {
+	budget(t, 2*mib)
+	f := newFixture(t)
+	idle, grows := f.filled("idle", mib), f.filled("grows", 3*mib)
+	f.readRows(idle, 1, 1024)
+	held(t, idle)
+	time.Sleep(1100 * time.Millisecond) // idle is who has done nothing for a second
+	f.readRows(grows, 1, 3072)
+	within(t, grows, 2*mib)
+	require.False(t, idle.HoldsRead())
+	require.NotZero(t, f.readRows(idle, 1, 1024), "it has given back")
+	f.close(idle)
+	f.close(grows)
+}
+
 func TestBudgetIsSharedFairly(t *testing.T) {
 	budget(t, 4*mib)
 	f := newFixture(t)

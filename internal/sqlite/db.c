@@ -154,6 +154,7 @@ void pw_db_stop(pw_db *db) {
   pw_queue_stop(db);
   pw_stmt_finalize_all(db);
   pw_inline_close(db);
+  pw_point_close(db);
   sqlite3_close_v2(db->conn);
   pw_commit_discard(db);
   pw_registry_remove(db);

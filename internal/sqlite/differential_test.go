@@ -122,7 +122,7 @@ func TestDifferentialAgainstStockSQLite(t *testing.T) {
 	theirs := &stock{t: t, path: filepath.Join(t.TempDir(), "stock.db")}
 	theirs.open()
 	db := f.open("differential", 0)
-	failures, commits, writes, batches := 0, 0, 0, uint64(0)
+	failures, commits, writes, points, batches := 0, 0, 0, 0, uint64(0)
 	for i := range statements {
 		if g.IntN(400) == 0 { // cold again, with as much or as little preloaded
 			theirs.close()
@@ -131,6 +131,7 @@ func TestDifferentialAgainstStockSQLite(t *testing.T) {
 			batches = 0
 			db = f.open("differential", []uint64{0, 4096, 64 << 10, 1 << 20}[g.IntN(4)])
 		}
+		points += comparePoints(t, g, theirs, db)
 		text, args := g.statement()
 		epoch := uint32(0)
 		if theirs.inTransaction() && g.IntN(4) > 0 {
@@ -169,11 +170,38 @@ func TestDifferentialAgainstStockSQLite(t *testing.T) {
 			_, _ = db.Query("VACUUM")
 		}
 	}
-	t.Logf("%d statements, %d of them inline writes, %d commits compared, %d statements failed alike",
-		statements, writes, commits, failures)
+	t.Logf("%d statements, %d of them inline writes, %d point reads between them, %d commits compared, %d statements failed alike",
+		statements, writes, points, commits, failures)
 	require.Greater(t, commits, int(statements)/10)
+	require.Greater(t, points, int(statements)/2)
 	theirs.close()
 	f.close(db)
+}
+
+// comparePoints reads some rows at once, so that what follows finds a read transaction open; it returns how many were.
+func comparePoints(t testing.TB, g *generator, theirs *stock, db *sqlite.DB) (points int) {
+	t.Helper()
+	texts := []string{"SELECT * FROM sqlite_schema WHERE rowid = ?", "SELECT count(*) + ?, max(rootpage) FROM sqlite_schema"}
+	for _, table := range g.tables {
+		texts = append(texts, "SELECT * FROM "+table+" LIMIT 1 OFFSET ?")
+	}
+	for range g.IntN(6) {
+		text, arg := texts[g.IntN(len(texts))], int64(g.IntN(5))
+		row, ok, err := db.Point(sqlite.Statement{SQL: text, Args: []any{arg}})
+		if !ok {
+			continue
+		}
+		if row.Point {
+			points++
+		}
+		want, wantErr := theirs.query(text, []any{arg})
+		require.Equal(t, code(wantErr), code(err), "%s %d", text, arg)
+		if len(want) == 0 {
+			want = [][]any{nil}
+		}
+		require.Equal(t, want[0], row.Values, "%s %d", text, arg)
+	}
+	return points
 }
 
 // sameFile holds that two database files are equal but for what savepoints leave behind, of which an inline write is in one:

@@ -92,10 +92,23 @@ func (db *DB) operate(kind C.int, sql string, args []any) (*Result, error) {
 }
 
 func bind(op *C.pw_op, item int, args []any) error {
-	if len(args) == 0 {
-		return nil
+	values, free, err := values(args)
+	if err != nil || len(args) == 0 {
+		return err
 	}
-	values := make([]C.pw_value, len(args))
+	defer free()
+	C.pw_op_bind(op, C.uint32_t(item), &values[0], C.uint32_t(len(values)))
+	return nil
+}
+
+// values converts parameters. Texts and blobs are in memory of C's until free is called.
+func values(args []any) (values []C.pw_value, free func(), err error) {
+	values = make([]C.pw_value, len(args))
+	free = func() {
+		for _, v := range values {
+			C.free(unsafe.Pointer(v.p))
+		}
+	}
 	for i, arg := range args {
 		v := &values[i]
 		switch arg := arg.(type) {
@@ -109,16 +122,14 @@ func bind(op *C.pw_op, item int, args []any) error {
 			v._type, v.r = C.PW_REAL, C.double(arg)
 		case string:
 			v._type, v.p, v.n = C.PW_TEXT, C.CBytes([]byte(arg)), C.size_t(len(arg))
-			defer C.free(unsafe.Pointer(v.p))
 		case []byte:
 			v._type, v.p, v.n = C.PW_BLOB, C.CBytes(arg), C.size_t(len(arg))
-			defer C.free(unsafe.Pointer(v.p))
 		default:
-			return fmt.Errorf("sqlite: parameter %d: a %T cannot be bound", i+1, arg)
+			free()
+			return nil, nil, fmt.Errorf("sqlite: parameter %d: a %T cannot be bound", i+1, arg)
 		}
 	}
-	C.pw_op_bind(op, C.uint32_t(item), &values[0], C.uint32_t(len(values)))
-	return nil
+	return values, free, nil
 }
 
 func newResult(op *C.pw_op) *Result {

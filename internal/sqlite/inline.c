@@ -207,6 +207,7 @@ int pw_inline_run(pw_op *op) {
   pw_db *db = op->db;
   int ran = 0;
 
+  pw_point_let_go(db);
   db->inline_mode = PW_INLINE_READ;
   db->missed = 0;
   db->until_ns = 0;

@@ -12,6 +12,7 @@
 **   op.c        operations: making one, its parameters, result and error
 **   run.c       what an operation runs
 **   inline.c    runs on the thread that asks
+**   point.c     reads of one row there, without an operation
 **   queue.c     the order of operations of one database, and sync runs
 **   workers.c   the threads that run what is queued
 **   db.c        open and close
@@ -110,6 +111,9 @@ struct pw_db {
   int trusted;                   /* our own SQL: the guard lets it pass */
   int has_virtual;               /* the transaction may have written to a virtual table */
   sqlite3_stmt *savepoint[3];    /* inline.c: what undoes a write, prepared when needed */
+  sqlite3_stmt *holder;          /* point.c: keeps a read transaction open, likewise */
+  int holds;                     /* ... and does */
+  int points;                    /* point reads in a row that ended without one */
   int compiled;                  /* a statement was: the schema may have been loaded */
   int suspect;                   /* the schema may lack statistics: load it again */
   int invalidate;                /* make SQLite drop its cache at the next lock */
@@ -189,6 +193,8 @@ int pw_cond_wait_until(pthread_cond_t *cond, pthread_mutex_t *mu, int64_t until_
 /* tune.c */
 #define PW_TUNE_INLINE_READS  0
 #define PW_TUNE_INLINE_WRITES 1
+#define PW_TUNE_POINT_READS   2
+#define PW_TUNE_HELD_READS    3
 void pw_tune_init(void);
 int pw_tuned_off(int technique);
 
@@ -221,7 +227,7 @@ int pw_guard_install(pw_db *db);
 
 /* stmt.c */
 int pw_stmt_prepare(pw_stmt *stmt);
-int pw_stmt_bind(pw_stmt *stmt, const pw_item *item, pw_error *error);
+int pw_stmt_bind(pw_stmt *stmt, const pw_value *params, uint32_t n, pw_error *error);
 void pw_stmt_note_reprepare(pw_stmt *stmt);
 void pw_stmt_describe(pw_stmt *stmt, pw_item *item);
 void pw_stmt_collect(pw_db *db);
@@ -253,6 +259,9 @@ void pw_error_clear(pw_error *error);
 
 /* run.c */
 void pw_op_run(pw_op *op);
+int pw_step(pw_db *db, sqlite3_stmt *st);
+int64_t pw_measure_begin(pw_db *db, int kind);
+uint64_t pw_measure_end(pw_db *db, int kind, int64_t began);
 void pw_note_suspect_schema(pw_db *db);
 
 /* inline.c */
@@ -266,10 +275,16 @@ void pw_inline_note_write(pw_db *db, pw_stmt *stmt);
 void pw_inline_classify(pw_stmt *stmt);
 void pw_inline_close(pw_db *db);
 
+/* point.c */
+int pw_point_run(pw_stmt *stmt, const pw_value *params, uint32_t n, uint32_t shape, pw_rows *row);
+void pw_point_let_go(pw_db *db);
+void pw_point_close(pw_db *db);
+
 /* queue.c */
 #define PW_MAY_HOLD 1
 #define PW_IN_CROWD 2 /* ... and there is a next one already */
 int pw_op_try(pw_op *op);
+int pw_stmt_read(pw_stmt *stmt, const pw_value *params, uint32_t n, uint32_t shape, pw_rows *row);
 void pw_op_submit(pw_op *op, pw_done_fn done, void *ctx);
 void pw_op_wait(pw_op *op);
 void pw_op_cancel(pw_op *op, const char *code);

@@ -18,7 +18,7 @@
 extern "C" {
 #endif
 
-#define PW_API_VERSION 3
+#define PW_API_VERSION 4
 
 typedef struct pw_db pw_db;       /* an open database, reference counted */
 typedef struct pw_stmt pw_stmt;   /* SQL text, prepared when first run */
@@ -225,6 +225,16 @@ typedef struct pw_api {
   */
   int (*op_spare)(pw_op *op);
   void (*op_reuse)(pw_op *op, pw_db *db, int kind);
+
+  /*
+  ** Point reads. stmt_read() is op_try() for the first row of a statement that has
+  ** been run before, without an operation: row holds it, or no row. shape is the one
+  ** that the caller knows, of row->ncol columns; tags and cells have room for that
+  ** many, and text and blob belong to row, for the next read too. PW_DEFER means that
+  ** nothing has happened: make it an operation, which also tells what is wrong.
+  */
+  int (*stmt_read)(pw_stmt *stmt, const pw_value *params, uint32_t n, uint32_t shape, pw_rows *row);
+  void (*rows_free)(pw_rows *rows);
 
   /*
   ** Cursors. A PW_STEP operation runs its statement as a cursor: the first

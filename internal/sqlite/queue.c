@@ -73,10 +73,11 @@ void pw_queue_unlock(pw_db *db) {
 static void begin(pw_db *db, pw_op *op) {
   db->busy = 1;
   db->rolled_back = 0;
-  pw_job_of(op)->was_autocommit = sqlite3_get_autocommit(db->conn);
-  db->current = op;
-  pw_job_of(op)->state = OP_RUNNING;
   atomic_store_explicit(&db->cancelled, 0, memory_order_relaxed); /* set under db->mu, too */
+  db->current = op;
+  if (!op) return;
+  pw_job_of(op)->was_autocommit = sqlite3_get_autocommit(db->conn);
+  pw_job_of(op)->state = OP_RUNNING;
 }
 
 /* While a commit is held the database stays busy. */
@@ -272,10 +273,31 @@ void pw_queue_tell(pw_db *db, pw_op *list) {
   finish_list(list);
 }
 
+/* Takes the database for the calling thread if nothing stands in the way, for op or,
+** if that is NULL, for what needs none. 0 if something does. */
+static int enter(pw_db *db, pw_op *op) {
+  int idle;
+
+  pthread_mutex_lock(&db->mu);
+  idle =
+      !(db->busy || db->queue || db->closing || db->failed || db->lost || db->handed != db->acked);
+  if (idle) begin(db, op);
+  pthread_mutex_unlock(&db->mu);
+  return idle;
+}
+
+/* Gives it back. SQLite had read so many pages before. */
+static void leave(pw_db *db, uint64_t reads) {
+  if (db->metrics.vfs_reads != reads) pw_budget_measure(db);
+  pthread_mutex_lock(&db->mu);
+  end(db);
+  pw_queue_unlock(db);
+}
+
 /* Runs op on this thread if nothing stands in the way. */
 int pw_op_try(pw_op *op) {
   pw_db *db = op->db;
-  uint64_t reads;
+  uint64_t reads = db->metrics.vfs_reads;
   int ran;
 
   if (op->failed) {
@@ -284,21 +306,22 @@ int pw_op_try(pw_op *op) {
   }
   if (!is_single(op)) return PW_DEFER;
   if (op->need_epoch && op->need_epoch != db->epoch) return PW_DEFER;
-  pthread_mutex_lock(&db->mu);
-  if (db->busy || db->queue || db->closing || db->failed || db->lost || db->handed != db->acked) {
-    pthread_mutex_unlock(&db->mu);
-    return PW_DEFER;
-  }
-  begin(db, op);
-  pthread_mutex_unlock(&db->mu);
-
-  reads = db->metrics.vfs_reads;
+  if (!enter(db, op)) return PW_DEFER;
   ran = pw_inline_run(op);
-  if (db->metrics.vfs_reads != reads) pw_budget_measure(db);
-  pthread_mutex_lock(&db->mu);
-  end(db);
-  pw_job_of(op)->state = ran ? OP_FINISHED : OP_NEW;
-  pw_queue_unlock(db);
+  leave(db, reads);
+  pw_job_of(op)->state = ran ? OP_FINISHED : OP_NEW; /* no other thread knows it any more */
+  return ran ? PW_DONE : PW_DEFER;
+}
+
+/* Reads on this thread if nothing stands in the way; see point.c. */
+int pw_stmt_read(pw_stmt *stmt, const pw_value *params, uint32_t n, uint32_t shape, pw_rows *row) {
+  pw_db *db = stmt->db;
+  uint64_t reads = db->metrics.vfs_reads;
+  int ran;
+
+  if (!enter(db, 0)) return PW_DEFER;
+  ran = pw_point_run(stmt, params, n, shape, row);
+  leave(db, reads);
   return ran ? PW_DONE : PW_DEFER;
 }
 

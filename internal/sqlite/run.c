@@ -67,7 +67,7 @@ static int prepare(pw_op *op, pw_item *item) {
 static int bind(pw_op *op, pw_item *item) {
   int rc;
   if (sqlite3_stmt_busy(item->stmt->st)) sqlite3_reset(item->stmt->st);
-  rc = pw_stmt_bind(item->stmt, item, &op->error);
+  rc = pw_stmt_bind(item->stmt, item->params, item->nparam, &op->error);
   if (rc != SQLITE_OK) {
     if (op->error.message) op->failed = 1;
     else fail_with(op, rc);
@@ -75,7 +75,7 @@ static int bind(pw_op *op, pw_item *item) {
   return rc;
 }
 
-static int step(pw_db *db, sqlite3_stmt *st) {
+int pw_step(pw_db *db, sqlite3_stmt *st) {
   int rc;
   db->stepping++;
   rc = sqlite3_step(st);
@@ -90,7 +90,7 @@ static int step_rows(pw_op *op, pw_item *item, uint32_t max_rows, int may_stop) 
   int described = 0, rc;
 
   for (;;) {
-    rc = step(op->db, st);
+    rc = pw_step(op->db, st);
     if (!described && (rc == SQLITE_ROW || rc == SQLITE_DONE)) {
       pw_stmt_describe(item->stmt, item);
       described = 1;
@@ -161,7 +161,7 @@ static void run_script(pw_op *op) {
     if (rc == SQLITE_OK && st) {
       db->metrics.statements++;
       do {
-        rc = step(db, st);
+        rc = pw_step(db, st);
       } while (rc == SQLITE_ROW);
       if (rc == SQLITE_DONE) rc = SQLITE_OK;
       if (rc != SQLITE_OK) fail_with(op, rc);
@@ -320,34 +320,48 @@ static void recover(pw_op *op) {
 
 /* Looking at the clock twice costs a tenth of a point read. So of what runs on
 ** the calling thread, one operation stands for SAMPLE when it has been many. */
-#define SAMPLE 16
+#define SAMPLE 64
 
-static int64_t begin_to_measure(const pw_op *op) {
-  const pw_db *db = op->db;
-  int sampled = db->inline_mode && db->metrics.op[op->kind].count >= SAMPLE;
-  return sampled && db->untimed[op->kind] < SAMPLE - 1 ? 0 : pw_now_ns();
+/* An operation of a kind begins: when, or 0 if it is not timed. What earlier ones have
+** left to tell is forgotten. */
+int64_t pw_measure_begin(pw_db *db, int kind) {
+  int sampled = db->inline_mode && db->metrics.op[kind].count >= SAMPLE;
+  int64_t began = sampled && db->untimed[kind] < SAMPLE - 1 ? 0 : pw_now_ns();
+
+  if (began) atomic_store_explicit(&db->used, began, memory_order_relaxed);
+  db->denied[0] = 0;
+  if (db->io_error.sqlite) pw_error_clear(&db->io_error);
+  db->missed = db->unread = 0;
+  return began;
 }
 
-static void measure(pw_op *op, int64_t began) {
-  pw_db *db = op->db;
-  pw_duration *duration = &db->metrics.op[op->kind];
+/* It has ended. Returns the nanoseconds that it took, 0 if it was not timed. */
+uint64_t pw_measure_end(pw_db *db, int kind, int64_t began) {
+  pw_duration *duration = &db->metrics.op[kind];
   uint64_t ns, times = 1;
 
   duration->count++;
-  if (op->failed) db->metrics.errors++;
   if (!began) {
-    db->untimed[op->kind]++;
-    return;
+    db->untimed[kind]++;
+    return 0;
   }
   ns = (uint64_t)(pw_now_ns() - began);
   if (db->inline_mode) {
-    times += db->untimed[op->kind];
-    db->untimed[op->kind] = 0;
-  } else if (ns <= PW_INLINE_BUDGET_NS && op->nitem) {
-    op->items[0].stmt->lengthy = 0;
+    times += db->untimed[kind];
+    db->untimed[kind] = 0;
   }
   duration->total_ns += ns * times;
   if (ns > duration->max_ns) duration->max_ns = ns;
+  return ns;
+}
+
+static void measure(pw_op *op, int64_t began) {
+  uint64_t ns = pw_measure_end(op->db, op->kind, began);
+
+  if (op->failed) op->db->metrics.errors++;
+  if (!op->db->inline_mode && ns <= PW_INLINE_BUDGET_NS && op->nitem) {
+    op->items[0].stmt->lengthy = 0;
+  }
 }
 
 /* SQLite takes a schema for loaded even if it could not read the statistics of
@@ -375,12 +389,9 @@ static void reset_suspect_schema(pw_db *db) {
 /* Runs the operation on this thread, which owns the database. */
 void pw_op_run(pw_op *op) {
   pw_db *db = op->db;
-  int64_t began = begin_to_measure(op);
-  if (began) atomic_store_explicit(&db->used, began, memory_order_relaxed);
+  int64_t began = pw_measure_begin(db, op->kind);
 
-  db->denied[0] = 0;
-  if (db->io_error.sqlite) pw_error_clear(&db->io_error);
-  db->missed = db->unread = 0;
+  pw_point_let_go(db);
   if (!db->inline_mode) {
     db->until_ns = pw_job_of(op)->until_ns;
     pw_stmt_collect(db);

@@ -52,6 +52,7 @@ type DB struct {
 	cancel context.CancelFunc // of the fetch under way
 	closed bool
 	kept   map[string]*C.pw_stmt // statements with parameters, by their text
+	points map[string]*point     // those of Point, likewise
 }
 
 // Open opens the database of an actor. opened is the server's answer to the actor's open; a hot journal that another
@@ -139,6 +140,9 @@ func (db *DB) close(ctx context.Context, abandon bool) error {
 func (db *DB) release() {
 	for _, stmt := range db.kept {
 		C.pw_stmt_free(stmt)
+	}
+	for _, p := range db.points {
+		C.pw_stmt_free(p.stmt)
 	}
 	C.pw_db_unref(db.c)
 	db.handle.Delete()

@@ -175,7 +175,8 @@ static int bind_value(pw_stmt *stmt, int index, const pw_value *value, pw_error 
   return rc;
 }
 
-static int bind_named(pw_stmt *stmt, const pw_item *item, int want, pw_error *error) {
+static int bind_named(pw_stmt *stmt, const pw_value *params, uint32_t n, int want,
+                      pw_error *error) {
   uint64_t seen[16] = {0};
   int rc, index;
   uint32_t i;
@@ -183,8 +184,8 @@ static int bind_named(pw_stmt *stmt, const pw_item *item, int want, pw_error *er
   if (want > 1024) {
     return parameter_error(error, "%d parameters are too many to bind by name, 1,024 can be", want);
   }
-  for (i = 0; i < item->nparam; i++) {
-    const pw_value *value = &item->params[i];
+  for (i = 0; i < n; i++) {
+    const pw_value *value = &params[i];
     index = find_parameter(stmt->st, value);
     if (index == 0) {
       return parameter_error(error, "the statement has no parameter named \"%.*s\"",
@@ -203,18 +204,17 @@ static int bind_named(pw_stmt *stmt, const pw_item *item, int want, pw_error *er
 
 /* Binds all parameters; each must have a value and each value a parameter. The
 ** values belong to the operation, which outlives the statement's run. */
-int pw_stmt_bind(pw_stmt *stmt, const pw_item *item, pw_error *error) {
+int pw_stmt_bind(pw_stmt *stmt, const pw_value *params, uint32_t n, pw_error *error) {
   int want = sqlite3_bind_parameter_count(stmt->st), rc;
   uint32_t i;
 
-  if (item->nparam > 0 && item->params[0].name) return bind_named(stmt, item, want, error);
-  if (item->nparam != (uint32_t)want) {
+  if (n > 0 && params[0].name) return bind_named(stmt, params, n, want, error);
+  if (n != (uint32_t)want) {
     return parameter_error(error, "the statement has %d parameter%s, %u value%s given", want,
-                           want == 1 ? "" : "s", item->nparam,
-                           item->nparam == 1 ? " was" : "s were");
+                           want == 1 ? "" : "s", n, n == 1 ? " was" : "s were");
   }
-  for (i = 0; i < item->nparam; i++) {
-    if ((rc = bind_value(stmt, (int)i + 1, &item->params[i], error)) != SQLITE_OK) return rc;
+  for (i = 0; i < n; i++) {
+    if ((rc = bind_value(stmt, (int)i + 1, &params[i], error)) != SQLITE_OK) return rc;
   }
   return SQLITE_OK;
 }

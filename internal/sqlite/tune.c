@@ -5,7 +5,8 @@
 #include <stdlib.h>
 #include "internal.h"
 
-static const char *const names[] = {"no-inline-reads", "no-inline-writes"};
+static const char *const names[] = {"no-inline-reads", "no-inline-writes", "no-point-reads",
+                                    "no-held-reads"};
 static unsigned off;
 
 static int listed(const char *list, const char *name) {

@@ -10,6 +10,7 @@ const require = createRequire(import.meta.url);
 const { load } = require("../../dist/database.js");
 const { modeOf } = load("options.js");
 const { Result, Shapes } = load("rows.js");
+const { scratch } = load("native.js");
 
 const HEAD = 9;
 const [NULL, INT, REAL, TEXT, BLOB, BIGINT] = [0, 1, 2, 3, 4, 5];
@@ -41,9 +42,17 @@ function decode(names, rows, integers = "mixed", rowMode = "object") {
   const shapes = new Shapes();
   const mode = modeOf(integers, rowMode);
   const decoded = Result.single(pack(names, rows), shapes).rows(shapes, mode);
-  const first = Result.single(pack(names, rows.slice(0, 1)), shapes).row(shapes, mode);
-  assert.deepStrictEqual(first, decoded[0]);
+  if (rows.length > 0) assert.deepStrictEqual(decodeOne(shapes, mode, pack(names, rows.slice(0, 1))), decoded[0]);
   return decoded;
+}
+
+// A row alone, where point reads have it.
+function decodeOne(shapes, mode, [text, , blob, buffer]) {
+  new Uint8Array(scratch).set(new Uint8Array(buffer, HEAD * 8));
+  return shapes
+    .find(1)
+    .decoder(mode)
+    .one(text, new Uint8Array(blob ?? 0));
 }
 
 test("every type, with its neighbours unharmed", () => {

@@ -45,6 +45,7 @@ var workloads = []struct {
 	{"read", submitted(sqlite.Call{NoInline: true, Statements: []sqlite.Statement{{SQL: "SELECT t.v, count(*), group_concat(s.v, ?) " +
 		"FROM t JOIN t s ON s.id = t.id + 1 GROUP BY t.v ORDER BY 2, 1", Args: []any{"é"}}}}), 0},
 	{"inline read", query("SELECT v, ? FROM t WHERE id IN (3, 200)", "é"), 0},
+	{"point reads", points("SELECT v, ? FROM t WHERE id = 3", "é"), 0},
 	{"batch", submitted(sqlite.Call{Statements: []sqlite.Statement{
 		{SQL: "INSERT INTO t (v) VALUES (?)", Args: []any{"new"}}, {SQL: "DELETE FROM t WHERE id < ?", Args: []any{9}},
 		{SQL: "SELECT v FROM t WHERE id = ?", Args: []any{20}}, {SQL: "UPDATE t SET b = ? WHERE id = 30", Args: []any{[]byte("blob")}},
@@ -73,6 +74,23 @@ func submit(db *sqlite.DB, call sqlite.Call) (r *sqlite.Result, err error) {
 	}
 	<-done
 	return r, err
+}
+
+// points reads a row at once, several times, so that a read transaction is held from some point on, and then writes. What
+// a point read has no memory for is for an operation to tell, which follows.
+func points(sql string, args ...any) func(*sqlite.DB) error {
+	return func(db *sqlite.DB) error {
+		for range 5 {
+			_, ok, err := db.Point(sqlite.Statement{SQL: sql, Args: args})
+			if err == nil && !ok {
+				_, err = db.Query(sql, args...)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return db.Exec("INSERT INTO t (v) VALUES ('behind')")
+	}
 }
 
 // cursor reads all rows, some at a time.

@@ -18,21 +18,24 @@ const (
 	MaxMapPairs      = 64      // fields of one message, unknown ones included
 )
 
-// encoding and decoding are the two CBOR modes of the protocol. They are immutable and safe for concurrent use.
+// encoding and decoding are the two CBOR modes of the protocol. They are immutable and safe for concurrent use. They are
+// made when first needed: it takes longer than anything else that loading the library does.
 var (
-	encoding = must(func() (cbor.UserBufferEncMode, error) {
+	encoding = sync.OnceValue(func() cbor.UserBufferEncMode {
 		o := cbor.CoreDetEncOptions()
 		o.TagsMd = cbor.TagsForbidden
-		return o.UserBufferEncMode()
-	}())
-	decoding = must(cbor.DecOptions{
-		DupMapKey:        cbor.DupMapKeyEnforcedAPF,
-		IndefLength:      cbor.IndefLengthForbidden,
-		TagsMd:           cbor.TagsForbidden,
-		MaxNestedLevels:  MaxNesting,
-		MaxArrayElements: MaxArrayElements,
-		MaxMapPairs:      MaxMapPairs,
-	}.DecMode())
+		return must(o.UserBufferEncMode())
+	})
+	decoding = sync.OnceValue(func() cbor.DecMode {
+		return must(cbor.DecOptions{
+			DupMapKey:        cbor.DupMapKeyEnforcedAPF,
+			IndefLength:      cbor.IndefLengthForbidden,
+			TagsMd:           cbor.TagsForbidden,
+			MaxNestedLevels:  MaxNesting,
+			MaxArrayElements: MaxArrayElements,
+			MaxMapPairs:      MaxMapPairs,
+		}.DecMode())
+	})
 )
 
 // must returns a mode whose options are constants of this package.
@@ -78,12 +81,12 @@ var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 func Encode(v any) ([]byte, error) {
 	f, ok := v.(frame)
 	if !ok {
-		return encoding.Marshal(v)
+		return encoding().Marshal(v)
 	}
 	buf := buffers.Get().(*bytes.Buffer)
 	defer buffers.Put(buf)
 	buf.Reset()
-	if err := encoding.MarshalToBuffer(f.wire(), buf); err != nil {
+	if err := encoding().MarshalToBuffer(f.wire(), buf); err != nil {
 		return nil, err
 	}
 	return Seal(append(slices.Grow([]byte(nil), buf.Len()+ChecksumBytes), buf.Bytes()...)), nil
@@ -151,7 +154,7 @@ func DecodeBody(raw []byte, v any) error {
 	if len(raw) == 0 || raw[0]>>5 != majorMap {
 		return Errorf(CodeBadRequest, "body is not a map")
 	}
-	if err := decoding.Unmarshal(raw, v); err != nil {
+	if err := decoding().Unmarshal(raw, v); err != nil {
 		return Errorf(CodeBadRequest, "body: %v", err)
 	}
 	if c, ok := v.(checker); ok {
@@ -163,7 +166,7 @@ func DecodeBody(raw []byte, v any) error {
 }
 
 func decodeFrame(b []byte, v any, id uint64, hasID bool) (any, error) {
-	err := decoding.Unmarshal(b, v)
+	err := decoding().Unmarshal(b, v)
 	if err == nil {
 		if c, ok := v.(checker); ok {
 			err = c.check()

@@ -89,8 +89,6 @@ int pw_point_run(pw_stmt *stmt, const pw_value *params, uint32_t n, uint32_t sha
     db->metrics.rows += row->nrow;
     db->metrics.inline_hits++;
     hold(db);
-  } else {
-    db->metrics.inline_reruns++;
   }
   db->inline_mode = 0;
   return ran;

@@ -124,6 +124,8 @@ int params_point(bridge *b, napi_value *values, pw_value *out, uint32_t n);
 
 /* result.c */
 napi_value result_of(bridge *b, pw_op *op);
+napi_status result_texts(napi_env env, const pw_rows *rows, napi_value *out);
+napi_status result_blobs(napi_env env, const pw_rows *rows, napi_value *out);
 
 /* ops.c */
 pw_op *ops_new(bridge *b, pw_db *db, int kind, uint32_t nitem);

@@ -41,19 +41,14 @@ static int read_values(bridge *b, napi_callback_info info, const point *p, int g
 /* The texts of the row, or [texts, blobs]. */
 static napi_status row_value(bridge *b, napi_value *out) {
   napi_env env = b->env;
-  const pw_rows *row = &b->row;
-  napi_value text, blob;
-  napi_status status;
-  void *data;
-  if (row->wide) status = napi_create_string_utf16(env, row->text, row->n_text, &text);
-  else status = napi_create_string_latin1(env, row->n_text ? row->text : "", row->n_text, &text);
-  *out = text;
-  if (status != napi_ok || row->n_blob == 0) return status;
-  status = napi_create_arraybuffer(env, row->n_blob, &data, &blob);
-  if (status == napi_ok) memcpy(data, row->blob, row->n_blob);
+  napi_value texts, blobs;
+  napi_status status = result_texts(env, &b->row, &texts);
+  *out = texts;
+  if (status != napi_ok || b->row.n_blob == 0) return status;
+  status = result_blobs(env, &b->row, &blobs);
   if (status == napi_ok) status = napi_create_array_with_length(env, 2, out);
-  if (status == napi_ok) status = napi_set_element(env, *out, 0, text);
-  if (status == napi_ok) status = napi_set_element(env, *out, 1, blob);
+  if (status == napi_ok) status = napi_set_element(env, *out, 0, texts);
+  if (status == napi_ok) status = napi_set_element(env, *out, 1, blobs);
   return status;
 }
 

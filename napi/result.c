@@ -84,17 +84,16 @@ static napi_status large_buffer(bridge *b, size_t n, void **to, napi_value *out)
   return napi_get_reference_value(b->env, b->large_ref, out);
 }
 
-/* Copy n bytes into a new ArrayBuffer. */
-static napi_status new_buffer(napi_env env, const void *from, size_t n, napi_value *out) {
+/* The blobs of all cells as one ArrayBuffer. */
+napi_status result_blobs(napi_env env, const pw_rows *rows, napi_value *out) {
   void *data;
-  napi_status status = napi_create_arraybuffer(env, n, &data, out);
-  if (status == napi_ok && n && from) memcpy(data, from, n);
+  napi_status status = napi_create_arraybuffer(env, rows->n_blob, &data, out);
+  if (status == napi_ok && rows->n_blob) memcpy(data, rows->blob, rows->n_blob);
   return status;
 }
 
-/* All text of an item as one string. */
-static napi_status item_text(napi_env env, const pw_item *it, napi_value *out) {
-  const pw_rows *rows = &it->rows;
+/* The texts of all cells as one string. */
+napi_status result_texts(napi_env env, const pw_rows *rows, napi_value *out) {
   if (rows->wide) return napi_create_string_utf16(env, rows->text, rows->n_text, out);
   return napi_create_string_latin1(env, rows->n_text ? rows->text : "", rows->n_text, out);
 }
@@ -105,7 +104,7 @@ static napi_status item_text(napi_env env, const pw_item *it, napi_value *out) {
 */
 static napi_status item_value(napi_env env, const pw_item *it, napi_value buffer, napi_value *out) {
   napi_value part;
-  napi_status status = item_text(env, it, &part);
+  napi_status status = result_texts(env, &it->rows, &part);
   if (status != napi_ok || (it->names == NULL && it->rows.n_blob == 0 && buffer == NULL)) {
     *out = part;
     return status;
@@ -117,7 +116,7 @@ static napi_status item_value(napi_env env, const pw_item *it, napi_value buffer
     if (status == napi_ok) status = napi_set_element(env, *out, 1, part);
   }
   if (status == napi_ok && it->rows.n_blob) {
-    status = new_buffer(env, it->rows.blob, it->rows.n_blob, &part);
+    status = result_blobs(env, &it->rows, &part);
     if (status == napi_ok) status = napi_set_element(env, *out, 2, part);
   }
   if (status == napi_ok && buffer) status = napi_set_element(env, *out, 3, buffer);

@@ -19,7 +19,7 @@ const (
 )
 
 // encoding and decoding are the two CBOR modes of the protocol. They are immutable and safe for concurrent use. They are
-// made when first needed: it takes longer than anything else that loading the library does.
+// made when first needed: it took longer than the initialisation of any other package when the library is loaded.
 var (
 	encoding = sync.OnceValue(func() cbor.UserBufferEncMode {
 		o := cbor.CoreDetEncOptions()

@@ -231,7 +231,6 @@ func all(conn *sqlite3.SQLiteConn, sql string) (out [][]any, err error) {
 	}
 }
 
-// toState makes a state of the rows of snapshot.
 // rowsOf is the snapshot that a row of snapshotRow holds.
 func rowsOf(row []any) ([][]any, error) {
 	var rows [][]any
@@ -256,6 +255,7 @@ func rowsOf(row []any) ([][]any, error) {
 	return rows, nil
 }
 
+// toState makes a state of the rows of snapshot.
 func toState(rows [][]any) *state {
 	s := &state{slots: make(map[int64]row)}
 	for _, r := range rows {

@@ -92,8 +92,11 @@ func (db *DB) operate(kind C.int, sql string, args []any) (*Result, error) {
 }
 
 func bind(op *C.pw_op, item int, args []any) error {
-	values, free, err := values(args)
-	if err != nil || len(args) == 0 {
+	if len(args) == 0 {
+		return nil
+	}
+	values, free, err := convert(args)
+	if err != nil {
 		return err
 	}
 	defer free()
@@ -101,8 +104,8 @@ func bind(op *C.pw_op, item int, args []any) error {
 	return nil
 }
 
-// values converts parameters. Texts and blobs are in memory of C's until free is called.
-func values(args []any) (values []C.pw_value, free func(), err error) {
+// convert makes parameters. Texts and blobs are in memory of C's until free is called.
+func convert(args []any) (values []C.pw_value, free func(), err error) {
 	values = make([]C.pw_value, len(args))
 	free = func() {
 		for _, v := range values {

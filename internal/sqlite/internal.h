@@ -260,8 +260,8 @@ void pw_error_clear(pw_error *error);
 /* run.c */
 void pw_op_run(pw_op *op);
 int pw_step(pw_db *db, sqlite3_stmt *st);
-int64_t pw_measure_begin(pw_db *db, int kind);
-uint64_t pw_measure_end(pw_db *db, int kind, int64_t began);
+int64_t pw_run_begin(pw_db *db, int kind);
+uint64_t pw_run_end(pw_db *db, int kind, int64_t began);
 void pw_note_suspect_schema(pw_db *db);
 
 /* inline.c */

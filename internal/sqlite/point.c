@@ -77,14 +77,14 @@ int pw_point_run(pw_stmt *stmt, const pw_value *params, uint32_t n, uint32_t sha
   db->inline_mode = PW_INLINE_READ;
   db->until_ns = 0;
   db->compiled = db->interrupted = 0;
-  began = pw_measure_begin(db, PW_GET);
+  began = pw_run_begin(db, PW_GET);
   ran = pw_stmt_bind(stmt, params, n, &error) == SQLITE_OK &&
         read_row(stmt, shape, row) == SQLITE_OK && !db->missed && !db->unread;
   if (error.message) pw_error_clear(&error);
   pw_note_suspect_schema(db);
   db->until_ns = 0;
   if (ran) {
-    pw_measure_end(db, PW_GET, began);
+    pw_run_end(db, PW_GET, began);
     db->metrics.statements++;
     db->metrics.rows += row->nrow;
     db->metrics.inline_hits++;

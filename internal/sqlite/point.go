@@ -77,7 +77,7 @@ func (db *DB) Point(st Statement) (row Row, ok bool, err error) {
 
 // read reads the first row if that can be done without an operation.
 func (p *point) read(args []any) (row []any, ok bool, err error) {
-	values, free, err := values(args)
+	values, free, err := convert(args)
 	if err != nil {
 		return nil, false, err
 	}

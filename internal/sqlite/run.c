@@ -324,7 +324,7 @@ static void recover(pw_op *op) {
 
 /* An operation of a kind begins: when, or 0 if it is not timed. What earlier ones have
 ** left to tell is forgotten. */
-int64_t pw_measure_begin(pw_db *db, int kind) {
+int64_t pw_run_begin(pw_db *db, int kind) {
   int sampled = db->inline_mode && db->metrics.op[kind].count >= SAMPLE;
   int64_t began = sampled && db->untimed[kind] < SAMPLE - 1 ? 0 : pw_now_ns();
 
@@ -336,7 +336,7 @@ int64_t pw_measure_begin(pw_db *db, int kind) {
 }
 
 /* It has ended. Returns the nanoseconds that it took, 0 if it was not timed. */
-uint64_t pw_measure_end(pw_db *db, int kind, int64_t began) {
+uint64_t pw_run_end(pw_db *db, int kind, int64_t began) {
   pw_duration *duration = &db->metrics.op[kind];
   uint64_t ns, times = 1;
 
@@ -356,7 +356,7 @@ uint64_t pw_measure_end(pw_db *db, int kind, int64_t began) {
 }
 
 static void measure(pw_op *op, int64_t began) {
-  uint64_t ns = pw_measure_end(op->db, op->kind, began);
+  uint64_t ns = pw_run_end(op->db, op->kind, began);
 
   if (op->failed) op->db->metrics.errors++;
   if (!op->db->inline_mode && ns <= PW_INLINE_BUDGET_NS && op->nitem) {
@@ -389,10 +389,10 @@ static void reset_suspect_schema(pw_db *db) {
 /* Runs the operation on this thread, which owns the database. */
 void pw_op_run(pw_op *op) {
   pw_db *db = op->db;
-  int64_t began = pw_measure_begin(db, op->kind);
+  int64_t began = pw_run_begin(db, op->kind);
 
-  pw_point_let_go(db);
   if (!db->inline_mode) {
+    pw_point_let_go(db);
     db->until_ns = pw_job_of(op)->until_ns;
     pw_stmt_collect(db);
     db->compiled = 0;

@@ -149,7 +149,7 @@ static int parameter_error(pw_error *error, const char *format, ...) {
   return SQLITE_RANGE;
 }
 
-/* Text and blobs are kept by the operation (SQLITE_STATIC) until it is done, or
+/* Text and blobs are kept by the caller (SQLITE_STATIC) until the run is done, or
 ** by SQLite, for a cursor that outlives the operation. */
 static int bind_value(pw_stmt *stmt, int index, const pw_value *value, pw_error *error) {
   sqlite3_destructor_type keep = stmt->cursor ? SQLITE_TRANSIENT : SQLITE_STATIC;
@@ -203,7 +203,7 @@ static int bind_named(pw_stmt *stmt, const pw_value *params, uint32_t n, int wan
 }
 
 /* Binds all parameters; each must have a value and each value a parameter. The
-** values belong to the operation, which outlives the statement's run. */
+** values belong to the caller, and outlive the statement's run. */
 int pw_stmt_bind(pw_stmt *stmt, const pw_value *params, uint32_t n, pw_error *error) {
   int want = sqlite3_bind_parameter_count(stmt->st), rc;
   uint32_t i;

@@ -30,7 +30,14 @@ export const techniques = {
     ],
   },
   "inline-writes": {
-    what: "short writes of a transaction run on the calling thread, in a savepoint",
+    what: "short writes of a transaction run on the calling thread",
+    runs: [
+      ["insert-1000-tx", 0],
+      ["insert-1000-tx", 10],
+    ],
+  },
+  "resident-writes": {
+    what: "such writes do without a savepoint while all pages of the database are cached",
     runs: [
       ["insert-1000-tx", 0],
       ["insert-1000-tx", 10],

@@ -106,6 +106,7 @@ void pw_budget_give_back(pw_db *db) {
   pthread_mutex_unlock(&db->mu);
   pw_point_let_go(db);
   if (db->cached > keep) {
+    db->resident = 0;
     shrink_cache(db, keep);
     pw_budget_measure(db);
   }

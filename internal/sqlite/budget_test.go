@@ -159,3 +159,23 @@ func TestBudgetLeavesTransactionsAlone(t *testing.T) {
 	require.Equal(t, [][]any{{int64(-16384)}}, query(t, db, "PRAGMA cache_size"), "the database's own limit is as it was")
 	f.close(db)
 }
+
+// Memory that is given back amid a transaction is asked for again.
+func TestBudgetTakesResidentPages(t *testing.T) {
+	budget(t, 2*mib)
+	f := newFixture(t)
+	db := f.open("gives")
+	defer f.close(db)
+	exec(t, db, "CREATE TABLE t (id INTEGER PRIMARY KEY, v); INSERT INTO t VALUES (1, zeroblob(1000000)), (2, 'x')")
+	epoch := begin(t, db)
+	require.True(t, db.IsResident())
+	other := f.filled("takes", 8*mib)
+	defer f.close(other)
+	f.readRows(other, 1, 8*1024)
+	require.False(t, db.IsResident())
+	r, err := ask(t, db, epoch, "UPDATE t SET v = 'y' WHERE id = 1")
+	require.NoError(t, err)
+	require.False(t, r.Inline, "its pages are gone")
+	exec(t, db, "COMMIT")
+	require.Equal(t, [][]any{{"ok"}}, query(t, db, "PRAGMA integrity_check"))
+}

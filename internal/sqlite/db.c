@@ -107,6 +107,7 @@ static int configure(pw_db *db, uint64_t cache_bytes) {
                  "PRAGMA temp_store=MEMORY");
   }
   snprintf(sql, sizeof(sql), "PRAGMA cache_size=-%llu", (unsigned long long)cache_bytes / 1024);
+  db->cache_bytes = (int64_t)cache_bytes;
   if (rc == SQLITE_OK) rc = run(db, sql);
   if (rc == SQLITE_OK) rc = pw_guard_install(db);
   return rc;

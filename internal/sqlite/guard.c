@@ -86,7 +86,10 @@ static int deny(pw_db *db, const char *what, const char *name, const char *why) 
 
 static int check_pragma(pw_db *db, const char *name, const char *value) {
   size_t i;
+
+  db->resident = 0; /* it may empty the cache, now or when it runs */
   if (!value) return SQLITE_OK;
+  if (sqlite3_stricmp(name, "cache_size") == 0) db->cache_bytes = 0;
   for (i = 0; i < sizeof(fixed) / sizeof(fixed[0]); i++) {
     if (sqlite3_stricmp(name, fixed[i].name) != 0) continue;
     if (*fixed[i].value && (sqlite3_stricmp(value, fixed[i].value) == 0 ||

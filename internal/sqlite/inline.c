@@ -5,9 +5,10 @@
 **
 ** A read is ended by SQLITE_INTERRUPT, at a miss or after its time. That would
 ** roll back the whole transaction of a write. So a write runs in a savepoint, a
-** miss ends it with SQLITE_BUSY, and the savepoint undoes what it did. Nothing
-** ends it for taking long: only what cannot, by its program, is run so. It must
-** be inside a transaction of JavaScript's, whose COMMIT is a worker's matter.
+** miss ends it with SQLITE_BUSY, and the savepoint undoes what it did; it does
+** without where there is nothing to miss (resident.c). Nothing ends it for taking
+** long: only what cannot, by its program, is run so. It must be inside a
+** transaction of JavaScript's, whose COMMIT is a worker's matter.
 */
 #include "internal.h"
 
@@ -172,14 +173,13 @@ static int may_run(pw_op *op) {
   return may && !op->db->missed && !op->db->suspect;
 }
 
-/* Runs a write; 0 if it must be run again. */
-static int run_write(pw_op *op) {
+/* Runs a write in a savepoint; 0 if it must be run again. */
+static int run_saved(pw_op *op) {
   pw_db *db = op->db;
   sqlite3_int64 rowid = sqlite3_last_insert_rowid(db->conn);
 
   if (savepoint(db, SAVE) != SQLITE_OK) return 0;
   db->inline_mode = PW_INLINE_WRITE;
-  db->until_ns = 0; /* what came before may have looked at the clock */
   pw_op_run(op);
   if (sqlite3_get_autocommit(db->conn)) return 1; /* it was OR ROLLBACK, for one */
   if (!db->missed && savepoint(db, RELEASE) == SQLITE_OK) return 1;
@@ -190,6 +190,15 @@ static int run_write(pw_op *op) {
     db->trusted--;
   }
   return 0;
+}
+
+/* Runs a write; 0 if it must be run again. */
+static int run_write(pw_op *op) {
+  op->db->until_ns = 0; /* what came before may have looked at the clock */
+  if (!pw_resident_holds(op->db)) return run_saved(op);
+  op->db->inline_mode = PW_INLINE_SURE;
+  pw_op_run(op);
+  return 1;
 }
 
 /* Runs a read; 0 if it must be run again, by a worker. One that has outlasted its

@@ -13,6 +13,7 @@
 **   run.c       what an operation runs
 **   inline.c    runs on the thread that asks
 **   point.c     reads of one row there, without an operation
+**   resident.c  whether all pages are in SQLite's cache
 **   queue.c     the order of operations of one database, and sync runs
 **   workers.c   the threads that run what is queued
 **   db.c        open and close
@@ -110,6 +111,8 @@ struct pw_db {
   int stepping;                  /* inside sqlite3_step: the guard wants to know */
   int trusted;                   /* our own SQL: the guard lets it pass */
   int has_virtual;               /* the transaction may have written to a virtual table */
+  int resident;                  /* its writes miss no page: resident.c */
+  int64_t cache_bytes;           /* size of SQLite's cache; 0 if SQL has changed it */
   sqlite3_stmt *savepoint[3];    /* inline.c: what undoes a write, prepared when needed */
   sqlite3_stmt *holder;          /* point.c: keeps a read transaction open, likewise */
   int holds;                     /* ... and does */
@@ -191,10 +194,11 @@ void pw_cond_init(pthread_cond_t *cond);
 int pw_cond_wait_until(pthread_cond_t *cond, pthread_mutex_t *mu, int64_t until_ns);
 
 /* tune.c */
-#define PW_TUNE_INLINE_READS  0
-#define PW_TUNE_INLINE_WRITES 1
-#define PW_TUNE_POINT_READS   2
-#define PW_TUNE_HELD_READS    3
+#define PW_TUNE_INLINE_READS    0
+#define PW_TUNE_INLINE_WRITES   1
+#define PW_TUNE_POINT_READS     2
+#define PW_TUNE_HELD_READS      3
+#define PW_TUNE_RESIDENT_WRITES 4
 void pw_tune_init(void);
 int pw_tuned_off(int technique);
 
@@ -267,6 +271,7 @@ void pw_note_suspect_schema(pw_db *db);
 /* inline.c */
 #define PW_INLINE_READ  1 /* inline_mode: a miss ends the run with SQLITE_INTERRUPT */
 #define PW_INLINE_WRITE 2 /* ... with SQLITE_BUSY */
+#define PW_INLINE_SURE  3 /* no miss is expected, so one is fetched after all */
 #define PW_KNOWN        1 /* what a statement writes: nothing that follows, or */
 #define PW_LONG         2 /* ... possibly much */
 #define PW_VIRTUAL      4 /* ... to virtual tables */
@@ -279,6 +284,11 @@ void pw_inline_close(pw_db *db);
 int pw_point_run(pw_stmt *stmt, const pw_value *params, uint32_t n, uint32_t shape, pw_rows *row);
 void pw_point_let_go(pw_db *db);
 void pw_point_close(pw_db *db);
+
+/* resident.c */
+uint64_t pw_resident_pages(pw_db *db);
+void pw_resident_begin(pw_db *db);
+int pw_resident_holds(pw_db *db);
 
 /* queue.c */
 #define PW_MAY_HOLD 1

@@ -413,7 +413,9 @@ void pw_op_run(pw_op *op) {
   db->until_ns = 0;
   if (op->autocommit) {
     pw_commit_discard(db);
-    db->has_virtual = 0;
+    db->has_virtual = db->resident = 0;
+  } else if (pw_job_of(op)->was_autocommit && op->kind != PW_EXEC) {
+    pw_resident_begin(db); /* a statement that begins a transaction does nothing else */
   }
   pw_note_suspect_schema(db);
   if (!db->missed) measure(op, began);

@@ -6,7 +6,7 @@
 #include "internal.h"
 
 static const char *const names[] = {"no-inline-reads", "no-inline-writes", "no-point-reads",
-                                    "no-held-reads"};
+                                    "no-held-reads", "no-resident-writes"};
 static unsigned off;
 
 static int listed(const char *list, const char *name) {

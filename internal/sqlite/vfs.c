@@ -18,6 +18,8 @@
 #endif
 #include "internal.h"
 
+#define INLINE_WAIT_MS 1000 /* for a page that was taken for cached, see resident.c */
+
 /* An open file: the main database or the foreign journal. */
 typedef struct pw_file {
   sqlite3_file base;
@@ -81,9 +83,10 @@ static int copy_from_memory(pw_db *db, uint64_t key, uint32_t offset, void *out,
   return found;
 }
 
+/* How long a fetch may take, 0 for as long as it takes. */
 static int64_t remaining_ms(const pw_db *db) {
   int64_t left;
-  if (!db->until_ns) return 0;
+  if (!db->until_ns) return db->inline_mode ? INLINE_WAIT_MS : 0;
   left = (db->until_ns - pw_now_ns()) / 1000000;
   return left > 0 ? left : 1;
 }
@@ -112,7 +115,7 @@ static int read_page(pw_file *file, uint32_t index, uint32_t offset, void *out, 
     if (whole) db->metrics.vfs_hits++;
     return SQLITE_OK;
   }
-  if (db->inline_mode) {
+  if (db->inline_mode && db->inline_mode != PW_INLINE_SURE) {
     db->missed = 1;
     return db->inline_mode == PW_INLINE_WRITE ? SQLITE_BUSY : SQLITE_INTERRUPT;
   }

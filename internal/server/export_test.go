@@ -1,5 +1,7 @@
 package server
 
+import "io"
+
 // Waiting returns how many opens wait for an actor of the namespace of the tests.
 func (s *Server) Waiting(actor string) int {
 	s.holds.mu.Lock()
@@ -10,4 +12,13 @@ func (s *Server) Waiting(actor string) int {
 		}
 	}
 	return 0
+}
+
+// Receive reads a message, and returns it with the size of its buffer and what gives that back.
+func Receive(r io.Reader) (message []byte, capacity int, done func(), err error) {
+	in, err := receive(r)
+	if err != nil {
+		return nil, 0, nil, err
+	}
+	return in.bytes, cap(*in.buffer), in.done, nil
 }

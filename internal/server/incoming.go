@@ -4,24 +4,42 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"math/bits"
 	"sync"
 
 	"github.com/gorilla/websocket"
 	"github.com/pagewire/pagewire/internal/protocol"
 )
 
-// firstRead is the size of a new buffer for a message, and keptRead the largest that is used again.
+// firstRead is the size of the buffer that a message is first read into: it holds a commit of a few pages. leastRead and
+// mostRead are those of the smallest and of the largest buffer that is used again.
 const (
-	firstRead = 4 * kib
-	keptRead  = 2 * mib
+	firstRead = 32 * kib
+	leastRead = 4 * kib
+	mostRead  = 2 * mib
 )
 
-// readBuffers holds *[]byte that messages are read into. A connection has one only while a message arrives, so that idle ones have
-// none.
-var readBuffers = sync.Pool{New: func() any {
-	b := make([]byte, 0, firstRead)
+// readBuffers hold *[]byte that messages are read into and wait in: those of leastRead bytes, of twice as many, and so on up to
+// mostRead. A connection has one only while a message arrives, so that idle ones have none.
+var readBuffers [10]sync.Pool
+
+// readClass returns which of readBuffers has buffers of size bytes, leastRead times a power of two; none if it is out of range.
+func readClass(size int) int {
+	if size < leastRead || size > mostRead {
+		return -1
+	}
+	return bits.Len(uint(size / (2 * leastRead)))
+}
+
+func newReadBuffer(size int) *[]byte {
+	if class := readClass(size); class >= 0 {
+		if b, ok := readBuffers[class].Get().(*[]byte); ok {
+			return b
+		}
+	}
+	b := make([]byte, 0, size)
 	return &b
-}}
+}
 
 // incoming is a message with the buffer that it was read into, which whoever handles the message gives back.
 type incoming struct {
@@ -30,29 +48,51 @@ type incoming struct {
 }
 
 // receive reads the rest of r.
-func receive(r io.Reader) (in incoming, err error) {
-	in.buffer = readBuffers.Get().(*[]byte)
-	b := (*in.buffer)[:0]
+func receive(r io.Reader) (incoming, error) {
+	in := incoming{buffer: newReadBuffer(firstRead)}
+	var err error
 	for err == nil {
-		if len(b) == cap(b) {
-			b = append(make([]byte, 0, 2*cap(b)), b...)
+		if len(in.bytes) == cap(*in.buffer) {
+			in.move(2 * len(in.bytes))
 		}
 		var n int
-		n, err = r.Read(b[len(b):cap(b)])
-		b = b[:len(b)+n]
+		n, err = r.Read((*in.buffer)[len(in.bytes):cap(*in.buffer)])
+		in.bytes = (*in.buffer)[:len(in.bytes)+n]
 	}
-	*in.buffer, in.bytes = b, b
 	if err != io.EOF {
 		in.done()
 		return incoming{}, err
 	}
+	in.fit()
 	return in, nil
+}
+
+// fit moves a message that fills less than half of its buffer: what waits takes what it needs.
+func (in *incoming) fit() {
+	size := len(in.bytes)
+	if 2*size >= cap(*in.buffer) {
+		return
+	}
+	if 2*size > leastRead {
+		size = max(leastRead, 1<<bits.Len(uint(size-1)))
+	}
+	in.move(size)
+}
+
+// move moves what there is of a message into a buffer of size bytes.
+func (in *incoming) move(size int) {
+	to := newReadBuffer(size)
+	moved := incoming{append((*to)[:0], in.bytes...), to}
+	in.done()
+	*in = moved
 }
 
 // done gives the buffer back. The zero incoming has none.
 func (in *incoming) done() {
-	if in.buffer != nil && cap(*in.buffer) <= keptRead {
-		readBuffers.Put(in.buffer)
+	if in.buffer != nil {
+		if class := readClass(cap(*in.buffer)); class >= 0 {
+			readBuffers[class].Put(in.buffer)
+		}
 	}
 	*in = incoming{}
 }
@@ -80,11 +120,6 @@ func (c *conn) message(kind int, in incoming) {
 	}
 	switch m := msg.(type) {
 	case *protocol.RawRequest:
-		// What waits takes what it needs.
-		if cap(*in.buffer) > 2*len(in.bytes) {
-			m.Body = bytes.Clone(m.Body)
-			in.done()
-		}
 		c.request(m, in)
 		return
 	case *protocol.Stage:

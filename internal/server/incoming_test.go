@@ -2,7 +2,10 @@ package server_test
 
 import (
 	"bytes"
+	"errors"
+	"io"
 	"testing"
+	"testing/iotest"
 
 	"github.com/stretchr/testify/require"
 
@@ -55,5 +58,39 @@ func TestMessagesDoNotMix(t *testing.T) {
 		for _, index := range indexes {
 			require.True(t, bytes.Equal(page(byte(i+1)), pageAt(f.Pages, index)), "page %d of %s", index, actor)
 		}
+	}
+}
+
+// A message waits in a buffer of its own size, whatever sizes were read before.
+func TestMessagesTakeWhatTheyNeed(t *testing.T) {
+	sizes := []int{0, 1, 100, 2049, 4095, 4096, 4097, 12_000, 20_600, 32 << 10, 32<<10 + 1, 100_000, 1 << 20, 2<<20 + 1, 5 << 20}
+	for range 3 {
+		for _, size := range sizes {
+			message := bytes.Repeat([]byte{byte(size)}, size)
+			in, capacity, done, err := server.Receive(iotest.HalfReader(bytes.NewReader(message)))
+			require.NoError(t, err)
+			require.True(t, bytes.Equal(message, in), "%d bytes", size)
+			require.LessOrEqual(t, capacity, max(2*size, 4<<10), "%d bytes", size)
+			done()
+		}
+	}
+	broken := errors.New("broken")
+	_, _, _, err := server.Receive(io.MultiReader(bytes.NewReader(make([]byte, 50_000)), iotest.ErrReader(broken)))
+	require.ErrorIs(t, err, broken)
+}
+
+// BenchmarkReceive reads a commit of five pages after larger messages.
+func BenchmarkReceive(b *testing.B) {
+	_, _, done, err := server.Receive(bytes.NewReader(make([]byte, 1<<20)))
+	require.NoError(b, err)
+	done()
+	commit := make([]byte, 20_600)
+	reader := bytes.NewReader(commit)
+	b.ReportAllocs()
+	for b.Loop() {
+		reader.Reset(commit)
+		_, _, done, err := server.Receive(reader)
+		require.NoError(b, err)
+		done()
 	}
 }

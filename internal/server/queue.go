@@ -76,7 +76,7 @@ func (c *conn) enqueue(r *protocol.RawRequest, in incoming) *protocol.Error {
 		}
 		q = &queue{conn: c, actor: r.Actor, name: c.namespace + "/" + r.Actor, staged: make(map[uint64]*stageSet)}
 	}
-	size := uint64(max(len(in.bytes), len(r.Body)) + itemOverhead)
+	size := uint64(len(in.bytes) + itemOverhead)
 	var staged *stageSet
 	if r.Op == protocol.OpCommit {
 		if staged = q.staged[r.ID]; staged != nil {

@@ -4,7 +4,9 @@
 ** on SQLite in memory and enters Go, which writes 20 KiB to the server; a
 ** goroutine of the client reads the answer and wakes JavaScript. Without a
 ** statement the worker enters Go at once. In line, JavaScript's own thread does
-** what the worker does. No WebSocket, no CBOR, no checksums, no store.
+** what the worker does. No checksums, nothing that tells actors apart, orders
+** commits or finds one again; core, what Pagewire is made of (WebSocket, CBOR,
+** Pebble), else bytes on a socket and in a file.
 */
 #include <node_api.h>
 #include <pthread.h>
@@ -12,7 +14,7 @@
 #include <string.h>
 
 /* echo-go/client */
-extern int echoConnect(int port, void (*answered)(void *), void *ctx);
+extern int echoConnect(int port, int core, void (*answered)(void *), void *ctx);
 extern int echoSend(void);
 extern void echoClose(void);
 
@@ -73,19 +75,21 @@ static void on_answer(void *ctx) {
   napi_call_threadsafe_function(ctx, NULL, napi_tsfn_blocking);
 }
 
-/* connect(port, answered) */
+/* connect(port, core, answered) */
 static napi_value js_connect(napi_env env, napi_callback_info info) {
-  size_t argc = 2;
-  napi_value argv[2], name;
+  size_t argc = 3;
+  napi_value argv[3], name;
+  bool core = false;
   napi_threadsafe_function answered;
   static pthread_t worker;
   int32_t port;
   napi_get_cb_info(env, info, &argc, argv, NULL, NULL);
   napi_get_value_int32(env, argv[0], &port);
+  napi_get_value_bool(env, argv[1], &core);
   napi_create_string_utf8(env, "answered", NAPI_AUTO_LENGTH, &name);
-  napi_create_threadsafe_function(env, argv[1], NULL, name, 0, 1, NULL, NULL, NULL, NULL,
+  napi_create_threadsafe_function(env, argv[2], NULL, name, 0, 1, NULL, NULL, NULL, NULL,
                                   &answered);
-  if (!echoConnect(port, on_answer, answered)) return fail(env, "the connection");
+  if (!echoConnect(port, core, on_answer, answered)) return fail(env, "the connection");
   if (!worker && pthread_create(&worker, NULL, work, NULL) != 0) return fail(env, "the thread");
   return NULL;
 }

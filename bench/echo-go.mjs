@@ -16,6 +16,8 @@ export function echoGoServer() {
 /** The addon of echo-go.c, with the library that it enters. */
 export function echoGoClient() {
   const path = out("libecho-go.so");
-  go("build", "-buildmode=c-shared", "-ldflags", "-extldflags=-Wl,-z,nodelete", "-o", path, "./bench/echo-go/client");
-  return addon("echo-go", () => `${withSqlite()} '${path}'`);
+  // -z nodelete: Go cannot be unloaded. Stripped, as Pagewire's is.
+  const flags = "-s -w -extldflags '-Wl,-z,nodelete -s'";
+  go("build", "-buildmode=c-shared", "-ldflags", flags, "-o", path, "./bench/echo-go/client");
+  return addon("echo-go", () => `-s ${withSqlite()} '${path}'`);
 }

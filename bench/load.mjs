@@ -19,6 +19,11 @@ const libraries = {
     code: 'const Database = require("better-sqlite3"); new Database(":memory:").close();',
     files: () => nodeFiles("better-sqlite3"),
   },
+  // The least: SQLite, Go with the libraries that Pagewire is made of, no JavaScript. Its adapter has built it.
+  "echo-go": {
+    code: `require(${JSON.stringify(join(root, "out/echo-go.node"))}).close();`,
+    files: () => [join(root, "out/libecho-go.so"), join(root, "out/echo-go.node")],
+  },
   "node-sqlite": {
     code: 'const { DatabaseSync } = require("node:sqlite"); new DatabaseSync(":memory:").close();',
     files: () => [],

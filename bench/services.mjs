@@ -147,8 +147,8 @@ async function echo({ dir, latencyMs, variant }) {
 
 /** The same in Go, without a delay. */
 async function echoGo({ dir, variant }) {
-  const env = variant === "one processor" ? { ...process.env, GOMAXPROCS: "1" } : process.env;
-  const server = spawn(echoGoServer(), [join(dir, "echo")], { env, stdio: ["pipe", "pipe", "inherit"] });
+  const kind = variant === "core" ? "core" : "plain";
+  const server = spawn(echoGoServer(), [kind, join(dir, "echo")], { stdio: ["pipe", "pipe", "inherit"] });
   const [told] = await once(server.stdout, "data");
   return {
     told: { port: Number(told), pid: server.pid },

@@ -1,5 +1,5 @@
 // Finds the native files, the bridge (pagewire.node) and the Go library that it loads: in the directory that
-// PAGEWIRE_NATIVE_DIR names, and then nowhere else, or in the platform's package, or in a build of this repository.
+// PAGEWIRE_NATIVE_DIR names, and then nowhere else, or in a build of this repository, or in the platform's package.
 
 import { existsSync } from "node:fs";
 import { join } from "node:path";
@@ -42,12 +42,13 @@ function why(error: unknown, paths: string[]): LoadFailure {
   return none ? causes().absent(Object.keys(packages).filter(installed), error) : causes().explain(error, ...paths);
 }
 
-// Where to look, in order. A build is a place to look only where there is one.
+// Where to look, in order. A build is a place to look only where there is one, and there it comes first: whoever builds wants
+// that, even if the package of the same version is installed, and a package that is not costs a tenth of the loading time.
 function places(override: string | undefined): (() => NativeFiles)[] {
   if (override) return [() => inside(override)];
   const root = join(__dirname, "..");
   const built = inside(join(root, "out"), join(root, "build", "Release"));
-  return existsSync(built.bridge) || existsSync(built.command) ? [packaged, () => built] : [packaged];
+  return existsSync(built.bridge) || existsSync(built.command) ? [() => built, packaged] : [packaged];
 }
 
 /**

@@ -1,5 +1,5 @@
 // No database that keeps anything: an INSERT on SQLite in memory, and 20 KiB that echo-go's server syncs for it, through the
-// hops of Pagewire's commit. See echo-go.c. Variants: "inline" has no worker; that of the server is its own matter.
+// hops of Pagewire's commit. See echo-go.c. Variants: "inline" has no worker; "core" goes through WebSocket, CBOR and Pebble.
 
 import { insert } from "../data.mjs";
 import { echoGoClient } from "../echo-go.mjs";
@@ -35,7 +35,7 @@ export default async function create({ service, variant }) {
   return {
     serverPid: service.pid,
     open: async () => {
-      connect(service.port, () => answered());
+      connect(service.port, variant === "core", () => answered());
       return database;
     },
   };

@@ -59,7 +59,7 @@ const named = {
   "echo-go": { file: "echo-go", service: "echo-go", only: ["echo-synced"] },
   "echo-go-insert": { file: "echo-go", service: "echo-go", only: ["insert-autocommit"] },
   "echo-go-inline": { file: "echo-go", variant: "inline", service: "echo-go", only: ["insert-autocommit"] },
-  "echo-go-1": { file: "echo-go", variant: "one processor", service: "echo-go", only: ["insert-autocommit"] },
+  "echo-go-core": { file: "echo-go", variant: "core", service: "echo-go", only: ["insert-autocommit", "addon-load"] },
 };
 
 /** What is measured unless told otherwise. */

@@ -20,11 +20,11 @@ export const baselines = {
     unit: "ms",
     latencies: [0],
     targets: [
-      { latencyMs: 0, atMost: 5 },
+      { latencyMs: 0, atMost: 5, floor: { adapter: "echo-go-core" } },
       { latencyMs: 0, metric: "privateMib", atMost: 3 },
       { latencyMs: 0, metric: "fileMib", atMost: 9 },
     ],
-    only: ["pagewire", "better-sqlite3-memory", "node-sqlite-memory", "libsql-normal", "turso-normal"],
+    only: ["pagewire", "better-sqlite3-memory", "node-sqlite-memory", "libsql-normal", "turso-normal", "echo-go-core"],
     async round(_system, _state, _round, { file }) {
       loadAddon(file); // reads the files, so that they are warm
       const loads = Array.from({ length: 3 }, () => loadAddon(file));

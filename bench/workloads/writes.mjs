@@ -43,7 +43,7 @@ export const writes = {
         latencyMs: 0,
         atMost: 2,
         of: "better-sqlite3-full",
-        floor: { adapter: "echo-go-inline" },
+        floor: { adapter: "echo-go-core" },
       },
       { latencyMs: 10, metric: "roundTripTimes", atMost: 1.07 },
     ],

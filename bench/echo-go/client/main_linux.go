@@ -8,37 +8,44 @@ static inline void echo_tell(echo_answered answered, void *ctx) { answered(ctx);
 
 // The repository's flags hide what is not marked.
 #define EXPORTED __attribute__((visibility("default")))
-EXPORTED int echoConnect(int port, echo_answered answered, void *ctx);
+EXPORTED int echoConnect(int port, int core, echo_answered answered, void *ctx);
 EXPORTED int echoSend(void);
 EXPORTED void echoClose(void);
 */
 import "C"
 
 import (
-	"io"
+	"fmt"
 	"net"
 	"unsafe"
 )
 
-// One connection at a time.
-var (
-	conn    *net.TCPConn
-	request = make([]byte, 20<<10)
-)
+// connection is one to a server, plain or core.
+type connection interface {
+	send() error  // a request
+	await() error // its answer
+	close()
+}
+
+// One connection at a time; nil before the first one.
+var current connection
+
+func dial(port int, core bool) (connection, error) {
+	if core {
+		return dialCore(fmt.Sprintf("ws://127.0.0.1:%d/", port))
+	}
+	return dialPlain(&net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: port})
+}
 
 //export echoConnect
-func echoConnect(port C.int, answered C.echo_answered, ctx unsafe.Pointer) C.int {
-	c, err := net.DialTCP("tcp", nil, &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: int(port)})
+func echoConnect(port, core C.int, answered C.echo_answered, ctx unsafe.Pointer) C.int {
+	c, err := dial(int(port), core != 0)
 	if err != nil {
 		return 0
 	}
-	conn = c
+	current = c
 	go func() {
-		answer := make([]byte, 64)
-		for {
-			if _, err := io.ReadFull(c, answer); err != nil {
-				return
-			}
+		for c.await() == nil {
 			C.echo_tell(answered, ctx)
 		}
 	}()
@@ -47,13 +54,17 @@ func echoConnect(port C.int, answered C.echo_answered, ctx unsafe.Pointer) C.int
 
 //export echoSend
 func echoSend() C.int {
-	if _, err := conn.Write(request); err != nil {
+	if current.send() != nil {
 		return 0
 	}
 	return 1
 }
 
 //export echoClose
-func echoClose() { _ = conn.Close() }
+func echoClose() {
+	if current != nil {
+		current.close()
+	}
+}
 
 func main() {}

@@ -1,0 +1,33 @@
+package main
+
+import (
+	"io"
+	"net"
+)
+
+// plain is a bare TCP connection.
+type plain struct {
+	conn    *net.TCPConn
+	request []byte
+	answer  []byte
+}
+
+func dialPlain(to *net.TCPAddr) (connection, error) {
+	conn, err := net.DialTCP("tcp", nil, to)
+	if err != nil {
+		return nil, err
+	}
+	return &plain{conn, make([]byte, 20<<10), make([]byte, 64)}, nil
+}
+
+func (p *plain) send() error {
+	_, err := p.conn.Write(p.request)
+	return err
+}
+
+func (p *plain) await() error {
+	_, err := io.ReadFull(p.conn, p.answer)
+	return err
+}
+
+func (p *plain) close() { _ = p.conn.Close() }

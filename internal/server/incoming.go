@@ -53,7 +53,7 @@ func receive(r io.Reader) (incoming, error) {
 	var err error
 	for err == nil {
 		if len(in.bytes) == cap(*in.buffer) {
-			in.move(2 * len(in.bytes))
+			in.move(grown(len(in.bytes)))
 		}
 		var n int
 		n, err = r.Read((*in.buffer)[len(in.bytes):cap(*in.buffer)])
@@ -65,6 +65,14 @@ func receive(r io.Reader) (incoming, error) {
 	}
 	in.fit()
 	return in, nil
+}
+
+// grown returns the size of the buffer after one of size bytes. A message outgrows a few on its way, and each time is copied.
+func grown(size int) int {
+	if 4*size <= mostRead {
+		return 4 * size
+	}
+	return 2 * size
 }
 
 // fit moves a message that fills less than half of its buffer: what waits takes what it needs.

@@ -3,6 +3,7 @@ package server_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"testing"
 	"testing/iotest"
@@ -79,18 +80,22 @@ func TestMessagesTakeWhatTheyNeed(t *testing.T) {
 	require.ErrorIs(t, err, broken)
 }
 
-// BenchmarkReceive reads a commit of five pages after larger messages.
+// BenchmarkReceive reads commits after larger messages: of five pages, of a transaction, of a large row.
 func BenchmarkReceive(b *testing.B) {
-	_, _, done, err := server.Receive(bytes.NewReader(make([]byte, 1<<20)))
-	require.NoError(b, err)
-	done()
-	commit := make([]byte, 20_600)
-	reader := bytes.NewReader(commit)
-	b.ReportAllocs()
-	for b.Loop() {
-		reader.Reset(commit)
-		_, _, done, err := server.Receive(reader)
-		require.NoError(b, err)
-		done()
+	for _, size := range []int{20_600, 270_000, 1_060_000} {
+		b.Run(fmt.Sprintf("bytes=%d", size), func(b *testing.B) {
+			_, _, done, err := server.Receive(bytes.NewReader(make([]byte, 2*size)))
+			require.NoError(b, err)
+			done()
+			commit := make([]byte, size)
+			reader := bytes.NewReader(commit)
+			b.ReportAllocs()
+			for b.Loop() {
+				reader.Reset(commit)
+				_, _, done, err := server.Receive(reader)
+				require.NoError(b, err)
+				done()
+			}
+		})
 	}
 }

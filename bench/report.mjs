@@ -22,9 +22,9 @@ function limitOf(results, workload, target) {
   return other === undefined ? undefined : { own, limit: factor * other.median };
 }
 
-/** The median of what no system can be faster than, where the target names such a thing. */
-function leastOf(results, workload, { floor, latencyMs }) {
-  return floor && find(results, floor.workload ?? workload, floor.adapter, latencyMs)?.median;
+/** The same figure of what no system can be faster than, where the target names such a thing. */
+function leastOf(results, workload, { floor, latencyMs, metric = "median" }) {
+  return floor && find(results, floor.workload ?? workload, floor.adapter, latencyMs)?.[metric];
 }
 
 const metricNames = {
@@ -36,7 +36,10 @@ const metricNames = {
   fileMib: "MiB of file",
 };
 
-/** Every target that could be judged: {workload, latencyMs, what, value, limit, ratio, pass}. */
+/**
+ * Every target that could be judged: {workload, latencyMs, unit, target, value, ratio, least, pass, within}. `within` says that the
+ * floor is within the limit: where it is not, nothing can be; undefined without a floor.
+ */
 export function judge(results) {
   const verdicts = [];
   for (const [workload, { targets = [], unit }] of Object.entries(workloads)) {
@@ -46,6 +49,8 @@ export function judge(results) {
       const metric = target.metric ?? "median";
       const value = own[metric];
       const reference = target.of ?? (target.workload && `the median of ${target.workload}`);
+      const least = leastOf(results, workload, target);
+      const keeps = (figure) => (target.atLeast === undefined ? figure <= limit : figure >= limit);
       const size = reference === undefined ? figure(limit) : `${target.atMost}x ${reference} = ${figure(limit)}`;
       verdicts.push({
         workload,
@@ -57,8 +62,9 @@ export function judge(results) {
         target: `${target.atLeast === undefined ? "at most" : "at least"} ${size}`,
         value,
         ratio: value / limit,
-        least: leastOf(results, workload, target),
-        pass: target.atLeast === undefined ? value <= limit : value >= limit,
+        least,
+        pass: keeps(value),
+        within: least === undefined ? undefined : keeps(least),
       });
     }
   }
@@ -70,6 +76,11 @@ function markdown(head, rows) {
   return [line(head), line(head.map((_, i) => (i < 1 ? "---" : "---:"))), ...rows.map(line)].join("\n");
 }
 
+function verdictOf({ pass, within }) {
+  if (pass) return "met";
+  return within === false ? "MISSED, by the floor too" : "MISSED";
+}
+
 const verdictTable = (verdicts) => [
   ["workload", "added ms", "pagewire", "unit", "target", "of the limit", "", "floor"],
   verdicts.map((v) => [
@@ -79,7 +90,7 @@ const verdictTable = (verdicts) => [
     v.unit,
     v.target,
     `${v.ratio.toFixed(2)}x`,
-    v.pass ? "met" : "MISSED",
+    verdictOf(v),
     v.least === undefined ? "" : figure(v.least),
   ]),
 ];

@@ -97,7 +97,7 @@ export const cold = {
     without: noMemory,
     targets: [
       { latencyMs: 0, atMost: 2 },
-      { latencyMs: 10, metric: "roundTripTimes", atMost: 1.2 },
+      { latencyMs: 10, metric: "roundTripTimes", atMost: 1.2, floor: { workload: "echo", adapter: "echo" } },
     ],
     async prepare(system) {
       await (await opened(system, "open", 1000)).close();

@@ -5,7 +5,7 @@
 //   latencies  milliseconds of round trip that are added; systems without a network run at 0 only
 //   targets    [{ latencyMs, atMost | atLeast, of?, metric? }]: the median, or another metric, against a figure, or
 //              against that many times the median of the adapter `of`, or of the workload `workload`
-//              beside what no system can be faster than, if there is a floor: { workload?, adapter }
+//              beside the same figure of what no system can be faster than, if there is a floor: { workload?, adapter }
 //   only       the adapters that run it, if not all
 //   without    adapters that cannot run it, by the beginning of their names, and why
 //   maxRounds  rounds at most; peerRounds those of all but Pagewire

@@ -2,45 +2,11 @@
 
 import { EventEmitter } from "node:events";
 import { call, callSync, callToClose } from "./calls.js";
-import type { Database, Opened } from "./database.js";
+import { Database, type Opened } from "./database.js";
 import { PagewireError } from "./errors.js";
 import type { Kv } from "./kv.js";
 import { addMetrics, type DatabaseMetrics, noMetrics } from "./metrics.js";
-import { listen } from "./native.js";
-import {
-  bytesOf,
-  checkActor,
-  checkLimits,
-  type Integers,
-  type Limits,
-  modeOf,
-  type RowMode,
-  timeoutOf,
-} from "./options.js";
-
-// What an open database needs is most of the package: it is compiled while a server answers, not by who only requires the
-// package (scripts/bundle.mjs).
-const databases = () => require("./database.js") as typeof import("./database.js");
-
-export interface ConnectOptions extends Limits {
-  /** ws:// or wss://, without a token in it. */
-  url: string;
-  /** The bearer token, sent in a header. */
-  token?: string | undefined;
-  /** The namespace that actors are in; "default" unless told otherwise. */
-  namespace?: string | undefined;
-  /** Milliseconds for the connection to stand, 10 s unless told otherwise; also when it is made anew. */
-  connectTimeout?: number | undefined;
-  /** Milliseconds for a request over the channel to be answered, reconnects included; 30 s unless told otherwise. */
-  requestTimeout?: number | undefined;
-  /** Milliseconds between attempts to reconnect, growing from the first to the second. */
-  backoff?: { min?: number | undefined; max?: number | undefined } | undefined;
-  /**
-   * Bytes of memory for pages that all open databases of this process share, 256 MiB unless told otherwise. There is one
-   * such budget a process: a connect() that names another one changes it for all channels and threads.
-   */
-  cacheBudget?: number | undefined;
-}
+import { checkActor, checkLimits, type Integers, type Limits, modeOf, type RowMode, timeoutOf } from "./options.js";
 
 /** What to do when another session has the actor open: fail, wait for it, or take the actor over from it. */
 export type OpenMode = "fail" | "wait" | "takeover";
@@ -130,7 +96,8 @@ export interface ChannelMetrics extends DatabaseMetrics {
 /** What the Go side counts. */
 type ProcessMetrics = Pick<ChannelMetrics, "channel" | "cache">;
 
-interface Connected {
+/** What the Go side answers a connect. */
+export interface Connected {
   channel: number;
   server: string;
   protocol: number;
@@ -139,40 +106,11 @@ interface Connected {
 
 const channels = new Map<number, Channel>();
 
-// An event names its channel by number; one of a channel that was closed meanwhile is of no interest.
-function deliver(json: string): void {
+/** Tells a channel of an event, which names it by number; one of a channel that was closed meanwhile is of no interest. */
+export function deliver(json: string): void {
   const { channel, event, ...details } = JSON.parse(json) as { channel: number; event: string };
   const target: EventEmitter | undefined = channels.get(channel);
   target?.emit(event, details);
-}
-
-function connectRequest(options: ConnectOptions): object {
-  if (typeof options?.url !== "string") throw new TypeError("connect: url is missing");
-  return {
-    url: options.url,
-    token: options.token,
-    namespace: options.namespace ?? "default",
-    connectTimeoutMs: timeoutOf(options.connectTimeout, 0) || undefined,
-    timeoutMs: timeoutOf(options.requestTimeout, 0) || undefined,
-    backoffMinMs: options.backoff?.min,
-    backoffMaxMs: options.backoff?.max,
-    cacheBudget: bytesOf("cacheBudget", options.cacheBudget),
-  };
-}
-
-/** Connects to a server. Rejects with the reason: "unauthorized", "unreachable", ... */
-export async function connect(options: ConnectOptions): Promise<Channel> {
-  listen(deliver);
-  const answer = call<Connected>("connect", connectRequest(options), options);
-  databases();
-  const { value } = await answer;
-  return new Channel(value);
-}
-
-/** The same, while this thread waits. */
-export function connectSync(options: ConnectOptions): Channel {
-  listen(deliver);
-  return new Channel(callSync<Connected>("connect", connectRequest(options)));
 }
 
 /** A connection to a server. It reconnects by itself, and databases go on where they were. */
@@ -218,7 +156,7 @@ export class Channel extends EventEmitter<ChannelEvents> {
   }
 
   #opened(actor: string, opened: Opened, options: OpenOptions): Database {
-    const db = new (databases().Database)(this, actor, opened, {
+    const db = new Database(this, actor, opened, {
       integers: options.integers ?? "mixed",
       rowMode: options.rowMode ?? "object",
       timeout: options.callTimeout ?? 0,

@@ -7,13 +7,11 @@ export {
   type ChannelEvents,
   type ChannelMetrics,
   type ChannelOpMetrics,
-  type ConnectOptions,
-  connect,
-  connectSync,
   type OpenMode,
   type OpenOptions,
   type ServerLimits,
 } from "./channel.js";
+export { type ConnectOptions, connect, connectSync } from "./connect.js";
 export { Database } from "./database.js";
 export { PagewireError, type PagewireErrorDetails } from "./errors.js";
 export {

@@ -1,6 +1,7 @@
 // Connections for many actors: a server lets a limited number of actors share one, so another one is made when they are full.
 
-import { type Channel, type ConnectOptions, connect, type OpenOptions } from "./channel.js";
+import type { Channel, OpenOptions } from "./channel.js";
+import { type ConnectOptions, connect } from "./connect.js";
 import type { Database } from "./database.js";
 
 /** Why a database was lost. */

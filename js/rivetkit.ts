@@ -2,7 +2,8 @@
 // follows it there, so an open takes over from a process that RivetKit has given up. Nothing of RivetKit is imported: its
 // versions 2.2 and 2.3 call a provider in the same way, and the types here fit the types of both.
 
-import type { ConnectOptions, OpenMode } from "./channel.js";
+import type { OpenMode } from "./channel.js";
+import type { ConnectOptions } from "./connect.js";
 import type { Database } from "./database.js";
 import {
   type DrizzleBatch,

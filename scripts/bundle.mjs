@@ -1,5 +1,5 @@
 // Joins what tsc has compiled for index.js into few files, which a process reads faster than twenty, and none of which is
-// compiled before it is needed: dist/channel.js has what a channel needs; what a module requires within a function comes in
+// compiled before it is needed: dist/connect.js has what connecting needs; what a module requires within a function comes in
 // a file named after it, with what that needs besides. The other entries stay as they are. All find the joined modules
 // through load(), so there is one of each; the declarations stay as they are too.
 
@@ -12,7 +12,7 @@ const require = createRequire(import.meta.url);
 const dist = fileURLToPath(new URL("../dist", import.meta.url));
 const read = (name) => readFileSync(join(dist, name), "utf8");
 const write = (name, text) => writeFileSync(join(dist, name), text);
-const first = "channel.js";
+const first = "connect.js";
 const atOnce = /^(?:const|var) \w+ = require\("\.\/([^"]+)"\);$/gm;
 const anywhere = /\brequire\("\.\/([^"]+)"\)/g;
 const requiredBy = (name, how) => [...read(name).matchAll(how)].map(([, other]) => other);

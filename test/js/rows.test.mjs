@@ -7,7 +7,7 @@ import test from "node:test";
 import { fileURLToPath } from "node:url";
 
 const require = createRequire(import.meta.url);
-const { load } = require("../../dist/database.js");
+const { load } = require("../../dist/channel.js");
 const { modeOf } = load("options.js");
 const { Result, Shapes } = load("rows.js");
 const { scratch } = load("native.js");

@@ -226,7 +226,7 @@ test("every failure is told when several places fail", (t) => {
   const result = run(dir);
   assert.deepEqual(
     result.causes.map((cause) => cause.code),
-    ["optional_dependency_missing", "file_missing"],
+    ["file_missing", "optional_dependency_missing"],
   );
   for (const cause of result.causes) assert.ok(result.message.includes(cause.fix));
 });

@@ -67,7 +67,7 @@ func receive(r io.Reader) (incoming, error) {
 	return in, nil
 }
 
-// grown returns the size of the buffer after one of size bytes. A message outgrows a few on its way, and each time is copied.
+// grown returns the size of the buffer that follows one of size bytes, for a message that has filled it. Each step is a copy.
 func grown(size int) int {
 	if 4*size <= mostRead {
 		return 4 * size

@@ -166,7 +166,7 @@ func TestBudgetTakesResidentPages(t *testing.T) {
 	f := newFixture(t)
 	db := f.open("gives")
 	defer f.close(db)
-	exec(t, db, "CREATE TABLE t (id INTEGER PRIMARY KEY, v); INSERT INTO t VALUES (1, zeroblob(1000000)), (2, 'x')")
+	exec(t, db, "CREATE TABLE t (id INTEGER PRIMARY KEY, v); INSERT INTO t VALUES (1, zeroblob(1500000)), (2, 'x')")
 	epoch := begin(t, db)
 	require.True(t, db.IsResident())
 	other := f.filled("takes", 8*mib)

@@ -104,8 +104,8 @@ struct pw_db {
   uint64_t staged_max;           /* bytes */
   int refused;                   /* the commit was: what is synced next is its rollback */
   pw_stmt *stmts;                /* all that belong to this database */
-  int inline_mode;               /* a miss ends the run instead of fetching */
-  int missed;                    /* ... and has done so */
+  int inline_mode;               /* PW_INLINE_READ ..., 0 on a worker: what a miss does */
+  int missed;                    /* ... and it has ended the run */
   int unread;                    /* a page could not be fetched during the operation */
   int interrupted;               /* the progress handler has ended the run */
   int stepping;                  /* inside sqlite3_step: the guard wants to know */
@@ -271,7 +271,7 @@ void pw_note_suspect_schema(pw_db *db);
 /* inline.c */
 #define PW_INLINE_READ  1 /* inline_mode: a miss ends the run with SQLITE_INTERRUPT */
 #define PW_INLINE_WRITE 2 /* ... with SQLITE_BUSY */
-#define PW_INLINE_SURE  3 /* no miss is expected, so one is fetched after all */
+#define PW_INLINE_SURE  3 /* ... is fetched, as on a worker: none is expected */
 #define PW_KNOWN        1 /* what a statement writes: nothing that follows, or */
 #define PW_LONG         2 /* ... possibly much */
 #define PW_VIRTUAL      4 /* ... to virtual tables */

@@ -1,8 +1,8 @@
 // Batches: packed into one buffer and one string for the bridge, and their results unpacked.
 
-import { badParameter } from "./errors.js";
 import type { Packed } from "./native.js";
-import { checkParams, type Mode, type Params, type RunResult } from "./options.js";
+import type { Mode, Params, RunResult } from "./options.js";
+import { badParameter, checkParams } from "./parameters.js";
 import { Result, type Shapes } from "./rows.js";
 
 /** One statement of a batch: its text and, if it has any, its parameters. */

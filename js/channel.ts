@@ -5,8 +5,9 @@ import { call, callSync, callToClose } from "./calls.js";
 import { Database, type Opened } from "./database.js";
 import { PagewireError } from "./errors.js";
 import type { Kv } from "./kv.js";
+import { checkLimits, type Limits, timeoutOf } from "./limits.js";
 import { addMetrics, type DatabaseMetrics, noMetrics } from "./metrics.js";
-import { checkActor, checkLimits, type Integers, type Limits, modeOf, type RowMode, timeoutOf } from "./options.js";
+import { checkActor, type Integers, modeOf, type RowMode } from "./options.js";
 
 /** What to do when another session has the actor open: fail, wait for it, or take the actor over from it. */
 export type OpenMode = "fail" | "wait" | "takeover";

@@ -2,8 +2,8 @@
 
 import { call, callSync } from "./calls.js";
 import type { Channel, Connected } from "./channel.js";
+import { bytesOf, type Limits, timeoutOf } from "./limits.js";
 import { listen } from "./native.js";
-import { bytesOf, type Limits, timeoutOf } from "./options.js";
 
 // What comes after the answer is most of the package: it is compiled while the server answers, not by who only requires the
 // package (scripts/bundle.mjs).

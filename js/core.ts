@@ -2,7 +2,9 @@
 // Who may go when (transactions) is the business of runner.ts.
 
 import { type BatchItem, batchResults, packing, textOf } from "./batch.js";
-import { abortError, bridgeError, type Failure, operationError, PagewireError } from "./errors.js";
+import { abortError, PagewireError } from "./errors.js";
+import { bridgeError, type Failure, operationError } from "./failures.js";
+import { timeoutOf } from "./limits.js";
 import {
   ALL,
   EXEC,
@@ -20,16 +22,8 @@ import {
   VALUES,
   WAIT,
 } from "./native.js";
-import {
-  type CallOptions,
-  checkParams,
-  type Integers,
-  type Mode,
-  modeOf,
-  type RowMode,
-  type RunResult,
-  timeoutOf,
-} from "./options.js";
+import { type CallOptions, type Integers, type Mode, modeOf, type RowMode, type RunResult } from "./options.js";
+import { checkParams } from "./parameters.js";
 import { notAtOnce, type Point, readAtOnce } from "./point.js";
 import { failed, Result, Shapes } from "./rows.js";
 

@@ -4,9 +4,9 @@ import { callSync, callToClose } from "./calls.js";
 import type { Channel } from "./channel.js";
 import { Core, type Defaults } from "./core.js";
 import { PagewireError } from "./errors.js";
+import { checkLimits, type Limits } from "./limits.js";
 import { type DatabaseMetrics, nameMetrics } from "./metrics.js";
 import { native } from "./native.js";
-import { checkLimits, type Limits } from "./options.js";
 import { Runner } from "./runner.js";
 import { refuseInside, type Transaction, transaction, transactionSync } from "./transaction.js";
 

@@ -2,7 +2,7 @@
 // wait here, in the order in which they were made.
 
 import { abortError, PagewireError } from "./errors.js";
-import type { Limits } from "./options.js";
+import type { Limits } from "./limits.js";
 
 interface Waiter {
   exclusive: boolean;

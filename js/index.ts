@@ -23,8 +23,9 @@ export {
   type KvOpenOptions,
   type KvPreloadPrefix,
 } from "./kv.js";
+export type { Limits } from "./limits.js";
 export type { DatabaseMetrics, DurationMetrics, SqlMetrics, VfsMetrics } from "./metrics.js";
-export type { CallOptions, Integers, Limits, Params, RowMode, RunResult, Value } from "./options.js";
+export type { CallOptions, Integers, Params, RowMode, RunResult, Value } from "./options.js";
 export type { Cell, Row } from "./rows.js";
 export { Statement } from "./statement.js";
 export { Transaction } from "./transaction.js";

@@ -1,9 +1,10 @@
 // The generic key-value interface of an actor: what the databases themselves are stored through.
 
-import { type Bytes, call } from "./calls.js";
+import { type Bytes, callWith } from "./bytes.js";
+import { call } from "./calls.js";
 import type { OpenMode } from "./channel.js";
 import { PagewireError } from "./errors.js";
-import type { Limits } from "./options.js";
+import type { Limits } from "./limits.js";
 
 /** A key or a value; a string stands for its UTF-8 bytes. */
 export type KvBytes = Uint8Array | string;
@@ -101,7 +102,7 @@ export class Kv {
       prefixes: prefixes.map(({ maxBytes, partial }) => ({ maxBytes, partial: partial ?? false })),
     };
     const sent = [...keys, ...prefixes.map(({ prefix }) => bytesOf(prefix, "a prefix to preload"))];
-    const { value, bytes } = await call<{
+    const { value, bytes } = await callWith<{
       kv: number;
       generation: number;
       seq: number;
@@ -134,7 +135,7 @@ export class Kv {
     const many = Array.isArray(keys);
     const list = (many ? keys : [keys]) as readonly KvBytes[];
     const sent = list.map((key) => bytesOf(key, "a key"));
-    const { bytes } = await call("kv.get", { kv: this.#use() }, limits, sent);
+    const { bytes } = await callWith("kv.get", { kv: this.#use() }, limits, sent);
     return many ? bytes : bytes[0];
   }
 
@@ -142,23 +143,23 @@ export class Kv {
   async put(entries: Iterable<readonly [KvBytes, KvBytes]>, limits?: Limits): Promise<void> {
     const sent: Bytes[] = [];
     for (const [key, value] of entries) sent.push(bytesOf(key, "a key"), bytesOf(value, "a value"));
-    await call("kv.put", { kv: this.#use() }, limits, sent);
+    await callWith("kv.put", { kv: this.#use() }, limits, sent);
   }
 
   async delete(keys: KvBytes | readonly KvBytes[], limits?: Limits): Promise<void> {
     const list = (Array.isArray(keys) ? keys : [keys]) as readonly KvBytes[];
     const sent = list.map((key) => bytesOf(key, "a key"));
-    await call("kv.delete", { kv: this.#use() }, limits, sent);
+    await callWith("kv.delete", { kv: this.#use() }, limits, sent);
   }
 
   /** Deletes the keys from start up to, but not including, end. */
   async deleteRange(start: KvBytes, end: KvBytes, limits?: Limits): Promise<void> {
-    await call("kv.deleteRange", { kv: this.#use() }, limits, [bytesOf(start, "start"), bytesOf(end, "end")]);
+    await callWith("kv.deleteRange", { kv: this.#use() }, limits, [bytesOf(start, "start"), bytesOf(end, "end")]);
   }
 
   /** Entries in the order of their keys; `more` says that the limit, or the server's, cut them off. */
   async list(options: KvListOptions = {}): Promise<{ entries: KvEntry[]; more: boolean }> {
-    const { value, bytes } = await call<{ more: boolean }>(
+    const { value, bytes } = await callWith<{ more: boolean }>(
       "kv.list",
       { kv: this.#use(), reverse: options.reverse ?? false, limit: options.limit },
       options,

@@ -1,7 +1,10 @@
 // The bridge as TypeScript sees it (napi/), loaded once in each environment, and the jobs in flight.
 
-import { badParameter } from "./errors.js";
+import { toNamespacedPath } from "node:path";
 import { withNative } from "./loader.js";
+
+// Needed only for a value that cannot be bound.
+const parameters = () => require("./parameters.js") as typeof import("./parameters.js");
 
 declare const brand: unique symbol;
 /** A database or statement handle of the bridge. */
@@ -108,8 +111,11 @@ export function listen(listener: (json: string) => void): void {
 /** The bridge, loaded on first use. Throws a PagewireError if it or the library cannot be. */
 export function native(): Bridge {
   loaded ??= withNative((files) => {
-    const bridge = require(files.bridge) as Bridge;
-    bridge.load(files.library, scratch, dispatch, badParameter);
+    // As require() would, but for looking for the file: it is known where it is.
+    const addon = { exports: {} };
+    process.dlopen(addon, toNamespacedPath(files.bridge));
+    const bridge = addon.exports as Bridge;
+    bridge.load(files.library, scratch, dispatch, (where, value, why) => parameters().badParameter(where, value, why));
     return bridge;
   });
   return loaded;

@@ -1,19 +1,12 @@
-// What callers pass in: parameters and options, and the limits that follow from them.
+// What callers pass in: parameters and options.
 
-import { abortError, PagewireError } from "./errors.js";
+import { PagewireError } from "./errors.js";
+import type { Limits } from "./limits.js";
 
 /** A value to bind. Booleans bind as 0 and 1, safe integers as INTEGER, other numbers as REAL. */
 export type Value = null | boolean | number | bigint | string | Uint8Array;
 /** Values for `?` by position, or for `:name`, `@name`, `$name` by name (with or without its prefix). */
 export type Params = readonly Value[] | { readonly [name: string]: Value };
-
-/** Limits of one call. */
-export interface Limits {
-  /** Ends the call with code "aborted"; the signal's reason is the error's cause. */
-  signal?: AbortSignal | undefined;
-  /** Milliseconds until the call ends with code "timeout". */
-  timeout?: number | undefined;
-}
 
 /** How INTEGER results are delivered: number where safe and else bigint ("mixed"), or always the one. */
 export type Integers = "number" | "bigint" | "mixed";
@@ -48,29 +41,6 @@ export function modeOf(integers: Integers, rowMode: RowMode): Mode {
   throw new TypeError(`rowMode: ${JSON.stringify(rowMode)} is not "object" or "array"`);
 }
 
-/** Checks a timeout: milliseconds, at least 1, at most 2^31 - 1; undefined and 0 mean none. */
-export function timeoutOf(timeout: number | undefined, otherwise: number): number {
-  if (timeout === undefined) return otherwise;
-  if (!Number.isInteger(timeout) || timeout < 0 || timeout > 0x7fffffff) {
-    throw new TypeError(`timeout: ${String(timeout)} is not a whole number of milliseconds from 0 to 2147483647`);
-  }
-  return timeout;
-}
-
-/** Checks a number of bytes: at least 1; undefined leaves it as it is. */
-export function bytesOf(name: string, bytes: number | undefined): number | undefined {
-  if (bytes !== undefined && (!Number.isSafeInteger(bytes) || bytes < 1)) {
-    throw new TypeError(`${name}: ${String(bytes)} is not a whole number of bytes from 1 on`);
-  }
-  return bytes;
-}
-
-/** Checks limits before anything is begun: throws if the timeout is none, or if the signal has been aborted. */
-export function checkLimits(limits: Limits | undefined): void {
-  timeoutOf(limits?.timeout, 0);
-  if (limits?.signal?.aborted) throw abortError(limits.signal);
-}
-
 /** Checks that an actor's id is text that UTF-8 can hold: else two ids would become one. The server checks the rest. */
 export function checkActor(actor: unknown): asserts actor is string {
   if (typeof actor !== "string") throw new TypeError("actor: the id is not a string");
@@ -82,13 +52,4 @@ export function checkActor(actor: unknown): asserts actor is string {
 /** Checks that SQL is text. */
 export function checkSql(sql: unknown): asserts sql is string {
   if (typeof sql !== "string") throw new TypeError(`sql: ${sql === null ? "null" : typeof sql} is not a string`);
-}
-
-/** Checks that params is an array or an object of names; the bridge checks the values. */
-export function checkParams(params: unknown): void {
-  if (params === undefined || Array.isArray(params)) return;
-  if (typeof params !== "object" || params === null || Object.prototype.toString.call(params) !== "[object Object]") {
-    const what = typeof params === "object" && params !== null ? params.constructor?.name : String(params);
-    throw new TypeError(`params: ${what} is neither an array of values nor an object of named ones`);
-  }
 }

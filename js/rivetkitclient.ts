@@ -2,7 +2,8 @@
 
 import type { Database } from "./database.js";
 import { PagewireError } from "./errors.js";
-import { type Params, timeoutOf } from "./options.js";
+import { timeoutOf } from "./limits.js";
+import type { Params } from "./options.js";
 import type { Runner } from "./runner.js";
 import { Transaction } from "./transaction.js";
 

@@ -5,7 +5,8 @@ import { type Core, type Finish, finishAll, finishExec, finishGet, finishRun, ki
 import { Cursor, iterateSync, RowIterator } from "./cursor.js";
 import { PagewireError } from "./errors.js";
 import { Gate } from "./gate.js";
-import { type CallOptions, checkSql, type Limits, type Params, type RunResult } from "./options.js";
+import type { Limits } from "./limits.js";
+import { type CallOptions, checkSql, type Params, type RunResult } from "./options.js";
 import type { Row } from "./rows.js";
 import { Statement } from "./statement.js";
 

@@ -3,7 +3,7 @@
 import { AsyncLocalStorage } from "node:async_hooks";
 import { type Core, finishEpoch, finishExec, kinds } from "./core.js";
 import { PagewireError } from "./errors.js";
-import type { Limits } from "./options.js";
+import type { Limits } from "./limits.js";
 import { Runner } from "./runner.js";
 
 /**

@@ -110,6 +110,28 @@ test("the platform's package is loaded", (t) => {
   assert.deepEqual(run(dir), { loaded: true });
 });
 
+test("requiring the package exports what it should, and reads no more of it than connecting needs", () => {
+  const code = `
+    const pagewire = require(${JSON.stringify(join(root, "dist/index.js"))});
+    const read = () => Object.keys(require.cache).map((path) => require("node:path").basename(path));
+    const names = Object.keys(pagewire).sort();
+    const { connectSync } = pagewire;
+    let failure;
+    try { connectSync({ url: "http://" }); } catch (error) { failure = error; }
+    const first = read();
+    const isOne = failure instanceof pagewire.PagewireError && pagewire.Database.name === "Database";
+    console.log(JSON.stringify({ names, code: failure.code, first, isOne, later: read() }));`;
+  const ran = spawnSync(process.execPath, ["-e", code], { encoding: "utf8", timeout: 60_000 });
+  assert.equal(ran.status, 0, ran.stderr);
+  assert.deepEqual(JSON.parse(ran.stdout), {
+    names: ["Channel", "Database", "Kv", "PagewireError", "Statement", "Transaction", "connect", "connectSync"],
+    code: "invalid_url",
+    first: ["index.js"],
+    isOne: true,
+    later: ["index.js", "channel.js"],
+  });
+});
+
 test("a build beside the package is loaded, after the platform's package failed", (t) => {
   const dir = project(t);
   const home = join(dir, "node_modules/pagewire");

@@ -12,6 +12,7 @@ func tuned(limits protocol.Limits) pages.Config {
 		Limits:           limits,
 		DisableReadahead: tune.Off("readahead"),
 		DisableLookups:   tune.Off("lookups"),
+		DisableChains:    tune.Off("chains"),
 		DisableExpand:    tune.Off("expand"),
 		DisableMerge:     tune.Off("merge"),
 		DisableHold:      tune.Off("hold") || tune.Off("merge"), // what waits is to be merged

@@ -77,6 +77,10 @@ export const techniques = {
       ["cold-index-lookup", 10],
     ],
   },
+  chains: {
+    what: "the overflow chains of the next rows come with the one that is missed",
+    runs: [["cold-scan-spilled", 0]], // with 10 ms added, a minute a round
+  },
   expand: {
     what: "the server follows pointers of B-tree pages and overflow chains by itself",
     beside: "preload", // which brings interior pages before they are missed

@@ -5,16 +5,15 @@ import { meter, timed } from "../meter.mjs";
 import { byId, MIB, noMemory, opened } from "./shared.mjs";
 
 /** A cold scan: a handle is opened, and the first statement reads every page of the table. */
-const coldScan = (order) => ({
+const coldScan = (order, rows, chars = 900) => ({
   unit: "ms",
   latencies: [0, 10],
   without: noMemory,
   maxRounds: 5,
   prepare: async (system) => {
     const db = await opened(system, "scan");
-    const rows = order === "random" ? 38_000 : 50_000;
     const ids = order === "random" ? data.shuffled(rows) : data.upTo(rows);
-    await data.insertRows(db, ids, 900);
+    await data.insertRows(db, ids, chars);
     const [pages] = Object.values(await db.get("PRAGMA page_count"));
     await db.close();
     return { rows, pages };
@@ -31,14 +30,14 @@ const coldScan = (order) => ({
     const result = m.stop(samples, { openMs, mib: (Number(pages) * 4096) / MIB });
     await db.close();
     data.expect(Number(row.n) === rows && Number(row.ids) === (rows * (rows + 1)) / 2, `${row.n} rows of ${rows}`);
-    data.expect(Number(row.chars) === rows * 900, `${row.chars} characters`);
+    data.expect(Number(row.chars) === rows * chars, `${row.chars} characters`);
     return result;
   },
 });
 
 export const cold = {
   "cold-scan-50mib": {
-    ...coldScan("sequential"),
+    ...coldScan("sequential", 50_000),
     what: "a scan of a table of 50 MiB right after opening",
     targets: [
       { latencyMs: 0, atMost: 200 },
@@ -48,12 +47,17 @@ export const cold = {
   },
 
   "cold-scan-fragmented": {
-    ...coldScan("random"),
+    ...coldScan("random", 38_000),
     what: "the same of a table that was filled in random order and not vacuumed",
     targets: [
       { latencyMs: 0, atMost: 2, workload: "cold-scan-50mib" },
       { latencyMs: 10, atMost: 2, workload: "cold-scan-50mib" },
     ],
+  },
+
+  "cold-scan-spilled": {
+    ...coldScan("random", 5000, 6000),
+    what: "the same of 5,000 rows of 6,000 characters, which do not fit into their pages, filled in random order",
   },
 
   "cold-index-lookup": {

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -133,7 +134,7 @@ func databases() map[string][]string {
 
 func TestPagesAgainstSQLite(t *testing.T) {
 	childPath := regexp.MustCompile(`^(.*/)[0-9a-f]{3}/$`)
-	overflowPath := regexp.MustCompile(`^(.*/)[0-9a-f]{3}\+([0-9a-f]{6})$`)
+	overflowPath := regexp.MustCompile(`^(.*/)([0-9a-f]{3})\+([0-9a-f]{6})$`)
 	for name, scripts := range databases() {
 		t.Run(name, func(t *testing.T) {
 			d := makeDatabase(t, scripts[0], scripts[1:]...)
@@ -141,17 +142,20 @@ func TestPagesAgainstSQLite(t *testing.T) {
 			require.Equal(t, d.size, usable)
 			require.Equal(t, d.count(), btree.PageCount(d.page(1)))
 
-			children, overflow, roots := map[string][]uint32{}, map[string][]uint32{}, []uint32{}
+			children, chains, roots := map[string][]uint32{}, map[string][]btree.Chain{}, []uint32{}
 			var last stat
 			for _, s := range d.stats {
 				if m := childPath.FindStringSubmatch(s.path); m != nil {
 					children[s.tree+m[1]] = append(children[s.tree+m[1]], s.no)
 				} else if m := overflowPath.FindStringSubmatch(s.path); m == nil {
 					roots = append(roots, s.no)
-				} else if m[2] == "000000" {
-					overflow[s.tree+m[1]] = append(overflow[s.tree+m[1]], s.no)
+				} else if of := s.tree + m[1]; m[3] == "000000" {
+					cell, err := strconv.ParseUint(m[2], 16, 16)
+					require.NoError(t, err)
+					chains[of] = append(chains[of], btree.Chain{Cell: int(cell), First: s.no, Pages: 1})
 				} else {
 					require.Equal(t, s.no, btree.NextOverflow(d.page(last.no)))
+					chains[of][len(chains[of])-1].Pages++
 				}
 				last = s
 			}
@@ -163,7 +167,7 @@ func TestPagesAgainstSQLite(t *testing.T) {
 				got, ok := btree.Children(d.page(s.no), s.no)
 				require.Equal(t, s.kind == "internal", ok, "page %d", s.no)
 				require.Equal(t, children[s.tree+s.path], got, "children of page %d", s.no)
-				require.Equal(t, overflow[s.tree+s.path], btree.Overflow(d.page(s.no), s.no, usable), "overflow of page %d", s.no)
+				require.Equal(t, chains[s.tree+s.path], btree.Chains(d.page(s.no), s.no, usable), "chains of page %d", s.no)
 				if s.tree == "sqlite_schema" {
 					found = append(found, btree.SchemaRoots(d.page(s.no), s.no)...)
 				}
@@ -178,7 +182,7 @@ func TestNotADatabase(t *testing.T) {
 		require.Zero(t, btree.UsableSize(page))
 		require.Zero(t, btree.PageCount(page))
 		require.Empty(t, btree.SchemaRoots(page, 1))
-		require.Empty(t, btree.Overflow(page, 2, 4096))
+		require.Empty(t, btree.Chains(page, 2, 4096))
 		require.Zero(t, btree.KindOf(page, 2))
 		_, ok := btree.Children(page, 2)
 		require.False(t, ok)

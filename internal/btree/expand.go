@@ -1,7 +1,14 @@
 package btree
 
-// guess is how many pages are read at once of a chain whose length is unknown or that has jumped before.
-const guess = 8
+// maxGuess is how many pages are read at once at most of a chain that may go on anywhere.
+const maxGuess = 8
+
+// spill is what is left of a chain that is being read.
+type spill struct {
+	first uint32 // page that it goes on with
+	pages uint32 // pages that are left, 0 if unknown
+	guess uint32 // consecutive pages to read next
+}
 
 // Expand returns the pages that the pages in from lead to: the children of interior pages, leaves included, for depth
 // levels down, then the overflow chains of all pages, those in from first. A page in from that is no B-tree page is taken
@@ -51,7 +58,8 @@ func (c *collector) children(level []Page) (next []Page, err error) {
 }
 
 // chains takes the overflow chains that begin on the pages. SQLite mostly lays a chain out on consecutive pages, so the
-// rest of each is read as such in one batch; where a chain jumps, the next round goes on from there.
+// rest of one whose length is known is read as such in one batch; where a chain jumps, or has no known end, the next
+// rounds go on from there with one page, two, four and so on.
 func (c *collector) chains(pages []Page) error {
 	if c.Usable < minUsable {
 		return nil
@@ -59,21 +67,18 @@ func (c *collector) chains(pages []Page) error {
 	var open []spill
 	for _, p := range pages {
 		if KindOf(p.Data, p.No) != 0 {
-			open = append(open, spills(p.Data, p.No, c.Usable)...)
+			for _, chain := range Chains(p.Data, p.No, c.Usable) {
+				open = append(open, spill{first: chain.First, pages: chain.Pages, guess: chain.Pages})
+			}
 		} else if next := NextOverflow(p.Data); next != 0 && p.No != 1 {
-			open = append(open, spill{first: next})
+			open = append(open, spill{first: next, guess: 1})
 		}
 	}
 	for len(open) > 0 && c.room() > 0 {
 		var batch []uint32
 		for _, s := range open {
-			n := s.pages
-			if n == 0 || s.jumped && n > guess {
-				n = guess
-			}
-			for no := s.first; n > 0 && no != 0 && no <= c.PageCount && len(batch) < c.room(); n-- {
+			for no := s.first; no-s.first < s.guess && no != 0 && no <= c.PageCount && len(batch) < c.room(); no++ {
 				batch = append(batch, no)
-				no++
 			}
 		}
 		if _, err := c.load(batch); err != nil {
@@ -93,7 +98,7 @@ func (c *collector) chains(pages []Page) error {
 // follow takes the pages of a chain that have been read and returns what is left of it. A chain ends where it should, at
 // a page of no chain, at a page taken before and at the budget; first is 0 then.
 func (c *collector) follow(s spill) spill {
-	for s.first != 0 && s.first <= c.PageCount {
+	for before := s.first - 1; s.first != 0 && s.first <= c.PageCount; {
 		if _, ok := c.taken[s.first]; ok {
 			break
 		}
@@ -102,12 +107,15 @@ func (c *collector) follow(s spill) spill {
 			if c.room() == 0 {
 				break
 			}
-			s.jumped = true
+			if s.guess = min(2*s.guess, maxGuess); s.first != before+1 {
+				s.guess = 1
+			}
 			return s
 		}
 		if data == nil || !c.take(Page{No: s.first, Data: data}) || s.pages == 1 {
 			break
 		}
+		before = s.first
 		s.first = NextOverflow(data)
 		if s.pages > 0 {
 			s.pages--

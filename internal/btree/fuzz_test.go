@@ -52,7 +52,7 @@ func FuzzWalk(f *testing.F) {
 			w := d.walk(t, budget)
 			w.Usable = fuzzPage
 			check(w.Expand([]btree.Page{{No: no, Data: d.page(no)}}, int(depth)))
-			btree.Overflow(d.page(no), no, int(budgetPages))
+			btree.Chains(d.page(no), no, int(budgetPages))
 			btree.SchemaRoots(d.page(no)[:int(budgetPages)%fuzzPage], no)
 		}
 	})

@@ -2,11 +2,11 @@ package btree
 
 import "encoding/binary"
 
-// spill is the part of a cell's payload that does not fit into its page.
-type spill struct {
-	first  uint32 // page that the chain begins with
-	pages  uint32 // pages in the chain, 0 if unknown
-	jumped bool   // the chain is not all on consecutive pages
+// Chain is the part of a cell's payload that does not fit into its page: a list of overflow pages.
+type Chain struct {
+	Cell  int    // the cell's number in its page
+	First uint32 // page that the chain begins with
+	Pages uint32 // pages in the chain
 }
 
 // payload returns what cell i holds of its payload and where the rest is; local is nil if the cell has none or makes no
@@ -15,36 +15,36 @@ type spill struct {
 //	U is the usable size; X is U-35 on a table leaf, (U-12)*64/255-23 on an index page
 //	M is (U-12)*32/255-23
 //	K is M+((P-M)%(U-4)), kept if K <= X, else M
-func (n node) payload(i, usable int) (local []byte, rest spill) {
+func (n node) payload(i, usable int) (local []byte, rest Chain) {
 	cell, ok := n.cell(i)
 	if !ok || n.kind == InteriorTable || usable < minUsable || usable > len(n.page) {
-		return nil, spill{}
+		return nil, Chain{}
 	}
 	if n.kind == InteriorIndex {
 		cell = cell[4:]
 	}
 	p, k := varint(cell)
 	if k == 0 {
-		return nil, spill{}
+		return nil, Chain{}
 	}
 	cell = cell[k:]
 	keep := (usable-12)*64/255 - 23
 	if n.kind == LeafTable {
 		_, k := varint(cell) // rowid
 		if k == 0 {
-			return nil, spill{}
+			return nil, Chain{}
 		}
 		cell = cell[k:]
 		keep = usable - 35
 	}
 	if p <= uint64(keep) {
 		if p > uint64(len(cell)) {
-			return nil, spill{}
+			return nil, Chain{}
 		}
-		return cell[:p], spill{}
+		return cell[:p], Chain{}
 	}
 	if p > maxPayload {
-		return nil, spill{}
+		return nil, Chain{}
 	}
 	least := (usable-12)*32/255 - 23
 	held := least + (int(p)-least)%(usable-4)
@@ -52,39 +52,42 @@ func (n node) payload(i, usable int) (local []byte, rest spill) {
 		held = least
 	}
 	if held+4 > len(cell) {
-		return nil, spill{}
+		return nil, Chain{}
 	}
-	rest.first = binary.BigEndian.Uint32(cell[held:])
-	rest.pages = uint32((int(p) - held + usable - 5) / (usable - 4))
+	rest.First = binary.BigEndian.Uint32(cell[held:])
+	rest.Pages = uint32((int(p) - held + usable - 5) / (usable - 4))
+	rest.Cell = i
 	return cell[:held], rest
 }
 
 // maxPayload is the longest payload that SQLite can be built to store.
 const maxPayload = 1<<31 - 1
 
-// Overflow returns the first overflow page of each cell whose payload spills, in cell order. usable is the database's
-// usable size ([UsableSize]). Interior table pages and pages that make no sense have none.
-func Overflow(page []byte, pgno uint32, usable int) []uint32 {
-	var first []uint32
-	for _, s := range spills(page, pgno, usable) {
-		first = append(first, s.first)
-	}
-	return first
-}
-
-// spills returns the spilled parts of a page's cells in cell order.
-func spills(page []byte, pgno uint32, usable int) []spill {
+// Chains returns the chain of each cell whose payload spills, in cell order. usable is the database's usable size
+// ([UsableSize]). Interior table pages and pages that make no sense have none.
+func Chains(page []byte, pgno uint32, usable int) []Chain {
 	n, ok := parse(page, pgno)
 	if !ok {
 		return nil
 	}
-	var all []spill
+	var all []Chain
 	for i := range n.cells {
-		if _, rest := n.payload(i, usable); rest.first != 0 {
-			all = append(all, rest)
+		if !n.small(i) {
+			if _, rest := n.payload(i, usable); rest.First != 0 {
+				all = append(all, rest)
+			}
 		}
 	}
 	return all
+}
+
+// small says whether cell i is seen at a glance to have a payload of less than 128 bytes, which never spills.
+func (n node) small(i int) bool {
+	cell, ok := n.cell(i)
+	if ok && n.kind == InteriorIndex {
+		cell = cell[4:]
+	}
+	return ok && len(cell) > 0 && cell[0] < 0x80
 }
 
 // NextOverflow returns the page after an overflow page in its chain, 0 at the end.

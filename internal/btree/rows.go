@@ -41,7 +41,7 @@ func RowIDs(page []byte, pgno uint32) []int64 {
 	for i := range ids {
 		ids[i] = NoRowID
 		record, rest := n.payload(i, len(page))
-		if id, ok := lastInteger(record); ok && rest.first == 0 {
+		if id, ok := lastInteger(record); ok && rest.First == 0 {
 			ids[i], some = id, true
 		}
 	}

@@ -11,7 +11,7 @@
 //   - Batches reach storage in the order of their tokens, each whole, and the first that fails takes all later ones with
 //     it (commit.go, merge.go).
 //
-// Readahead follows the B-trees that pass through (tree.go, readahead.go, lookup.go). Wrong guesses cost bandwidth, never
+// Readahead follows the B-trees that pass through (tree.go, readahead.go, lookup.go, chains.go). Wrong guesses cost bandwidth, never
 // correctness.
 package pages
 
@@ -84,6 +84,7 @@ type Config struct {
 
 	DisableReadahead bool // fetch only the pages asked for
 	DisableLookups   bool // do not follow an index to the leaves of its table
+	DisableChains    bool // do not follow rows to their overflow chains
 	DisableExpand    bool // never ask the server to follow pointers
 	DisableMerge     bool // write one batch a commit
 	DisableHold      bool // let no batch wait for those that follow it
@@ -139,6 +140,7 @@ type File struct {
 	tree       tree
 	streams    streams
 	lookups    lookups
+	spilled    spilled
 	chains     int // recent misses on overflow pages, 0 to maxChains
 	metrics    Metrics
 }
@@ -186,7 +188,7 @@ func (f *File) adopt(r *protocol.OpenResult) {
 	f.stored, f.current = f.opened, f.opened
 	f.pending.reset()
 	f.tree.reset(f.cfg.MaxChildren)
-	f.streams, f.lookups = streams{}, lookups{}
+	f.streams, f.lookups, f.spilled = streams{}, lookups{}, spilled{}
 	f.metrics.UsedBytes = r.UsedBytes
 	eachPage(&r.Pages, func(index uint32, page []byte) {
 		if offset(index) < f.current {
@@ -237,6 +239,7 @@ func (f *File) stageMain(index uint32, page []byte, asked bool) {
 	f.sink.Stage(protocol.FileMain, index, page, asked)
 	f.tree.learn(index, page)
 	f.lookups.learn(index, page)
+	f.spilled.learn(index, page)
 	if !asked {
 		f.metrics.PagesPrefetched++
 	}

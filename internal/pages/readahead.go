@@ -147,6 +147,11 @@ func (f *File) plan(file uint8, index uint32) (*protocol.Fetch, *stream) {
 		return req, nil
 	}
 	s := f.streams.follow(&f.tree, file, index, f.cfg.MaxReadahead)
+	if s == nil && file == protocol.FileMain {
+		if rest, ok := f.planChains(req); ok {
+			return req, rest
+		}
+	}
 	if s == nil && file == protocol.FileMain && !f.cfg.DisableLookups {
 		if run := f.lookups.ahead(&f.tree, index, f.cfg.MaxReadahead); run != nil {
 			f.addRun(req, run)

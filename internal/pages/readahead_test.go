@@ -4,8 +4,10 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	_ "github.com/mattn/go-sqlite3"
@@ -70,63 +72,52 @@ func (img image) load(t testing.TB, c *channel.Channel, actor string) {
 }
 
 // scan reads a tree as SQLite's cursor does, an interior page before its children, forward or backward, and returns the
-// number of pages. Overflow pages are read after their leaf if overflow is set.
+// number of pages. The overflow chains of rows are read in their turn if overflow is set.
 func (img image) scan(t *testing.T, db *database, root uint32, backward, overflow bool) int {
 	page := db.read(root - 1)
 	if string(page) != string(img.page(root)) {
 		require.FailNow(t, "wrong bytes", "page %d", root)
 	}
+	var chains []btree.Chain
+	if overflow {
+		chains = btree.Chains(page, root, pageSize)
+	}
 	children, interior := btree.Children(page, root)
+	if backward {
+		slices.Reverse(chains)
+		slices.Reverse(children)
+	}
 	n := 1
-	if interior {
-		for i := range children {
-			if backward {
-				i = len(children) - 1 - i
-			}
-			n += img.scan(t, db, children[i], backward, overflow)
+	if !interior {
+		for _, c := range chains {
+			n += img.chain(t, db, c.First)
 		}
 		return n
 	}
-	if overflow {
-		for _, first := range overflows(page) {
-			for no := first; no != 0; no = btree.NextOverflow(img.page(no)) {
-				require.Equal(t, img.page(no), db.read(no-1))
-				n++
+	for i, child := range children {
+		n += img.scan(t, db, child, backward, overflow)
+		cell := i // that follows the child
+		if backward {
+			cell = len(children) - 2 - i
+		}
+		for _, c := range chains {
+			if c.Cell == cell {
+				n += img.chain(t, db, c.First)
 			}
 		}
 	}
 	return n
 }
 
-// overflows returns the first pages of the chains of a table leaf whose every cell has one.
-func overflows(leaf []byte) (first []uint32) {
-	const usable, local = pageSize, (pageSize-12)*32/255 - 23
-	for i := range int(leaf[3])<<8 | int(leaf[4]) {
-		at := int(leaf[8+2*i])<<8 | int(leaf[9+2*i])
-		size, n := varint(leaf[at:])
-		_, m := varint(leaf[at+n:])
-		if size <= usable-35 {
-			continue
+// chain reads an overflow chain and returns the number of its pages.
+func (img image) chain(t *testing.T, db *database, first uint32) (n int) {
+	for no := first; no != 0; no = btree.NextOverflow(img.page(no)) {
+		if string(img.page(no)) != string(db.read(no-1)) {
+			require.FailNow(t, "wrong bytes", "overflow page %d", no)
 		}
-		kept := local + (size-local)%(usable-4)
-		if kept > usable-35 {
-			kept = local
-		}
-		p := leaf[at+n+m+kept:]
-		first = append(first, uint32(p[0])<<24|uint32(p[1])<<16|uint32(p[2])<<8|uint32(p[3]))
-	}
-	return first
-}
-
-func varint(b []byte) (v, n int) {
-	for n < 9 {
-		v = v<<7 | int(b[n]&0x7F)
 		n++
-		if b[n-1] < 0x80 {
-			break
-		}
 	}
-	return v, n
+	return n
 }
 
 const series = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i < %d) "
@@ -280,6 +271,60 @@ func TestReadaheadOfOverflowChains(t *testing.T) {
 	}
 }
 
+// Rows that spill are read ahead wherever their chains lie, in either direction; little is fetched twice or in vain.
+func TestReadaheadOfRowsThatSpill(t *testing.T) {
+	// (i * 7919) % 5003 takes every value below 5003 once: the rows are written in no order.
+	shuffled := "INSERT INTO t " + series + "SELECT (i * 7919) %% 5003, randomblob(%d) FROM n"
+	c := dial(t, serve(t, protocol.Limits{}))
+	for _, test := range []struct {
+		name, table string
+		bytes, most int
+	}{
+		{"chains of a page", "CREATE TABLE t (id INTEGER PRIMARY KEY, v BLOB)", 6000, 25},
+		{"chains of several pages", "CREATE TABLE t (id INTEGER PRIMARY KEY, v BLOB)", 18000, 45},
+		{"index", "CREATE TABLE t (id INTEGER PRIMARY KEY, v BLOB) WITHOUT ROWID", 1500, 45},
+	} {
+		img := makeImage(t, test.table, fmt.Sprintf(shuffled, 5_000, test.bytes))
+		img.load(t, c, test.name)
+		for _, backward := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, backward %v", test.name, backward), func(t *testing.T) {
+				db := open(t, c, test.name, protocol.Open{Preload: &protocol.Preload{Pages: true}}, pages.Config{}, nil)
+				n := img.scan(t, db, img.roots["t"], backward, true)
+				m := db.f.Metrics()
+				t.Logf("%d pages in %d fetches, %d received, %d not read", n, m.Fetches, m.PagesFetched, len(db.extra))
+				require.Greater(t, n, 5000)
+				require.LessOrEqual(t, m.Fetches, uint64(test.most))
+				require.Less(t, m.PagesFetched, uint64(n)*9/8, "much was fetched twice or in vain")
+				require.Less(t, len(db.extra), 10)
+				db.close()
+			})
+		}
+	}
+}
+
+// Leaves whose chains are not read cost nothing but their own fetches, and rows that are read one by one no more than theirs.
+func TestChainsThatAreNotRead(t *testing.T) {
+	img := makeImage(t, "CREATE TABLE t (id INTEGER PRIMARY KEY, v BLOB)",
+		fmt.Sprintf("INSERT INTO t "+series+"SELECT (i * 7919) %% 5003, randomblob(6000) FROM n", 5_000))
+	c := dial(t, serve(t, protocol.Limits{}))
+	img.load(t, c, "a")
+	db := open(t, c, "a", protocol.Open{Preload: noPreload()}, pages.Config{}, nil)
+	n := img.scan(t, db, img.roots["t"], false, false)
+	require.Less(t, db.f.Metrics().PagesFetched, uint64(n)*11/10)
+	leaves, _ := btree.Children(img.page(img.roots["t"]), img.roots["t"])
+	for i := range 50 {
+		leaf := leaves[i*37%len(leaves)]
+		for btree.KindOf(img.page(leaf), leaf) != btree.LeafTable {
+			children, _ := btree.Children(img.page(leaf), leaf)
+			leaf = children[i*37%len(children)]
+		}
+		before := db.f.Metrics().PagesFetched
+		img.chain(t, db, btree.Chains(img.page(leaf), leaf, pageSize)[0].First)
+		require.LessOrEqual(t, db.f.Metrics().PagesFetched-before, uint64(1))
+	}
+	db.close()
+}
+
 // Interior pages that make no sense, point past the end or in circles cost nothing but guesses (I9).
 func TestI9CorruptTreesAreReadAsTheyAre(t *testing.T) {
 	c := dial(t, serve(t, protocol.Limits{}))
@@ -301,6 +346,48 @@ func TestI9CorruptTreesAreReadAsTheyAre(t *testing.T) {
 			for i := range uint32(6) {
 				require.Equal(t, write[i], db.read(i))
 				db.forget(i)
+			}
+		}
+		db.close()
+	}
+}
+
+// Nor do cells that claim to spill into whatever there is (I9).
+func TestI9CorruptChainsAreReadAsTheyAre(t *testing.T) {
+	c := dial(t, serve(t, protocol.Limits{}))
+	for seed := range uint64(20) {
+		img := makeImage(t, "CREATE TABLE t (id INTEGER PRIMARY KEY, v BLOB) WITHOUT ROWID",
+			fmt.Sprintf("INSERT INTO t "+series+"SELECT (i * 79) %% 503, randomblob(1500) FROM n", 500))
+		draw := rand.New(rand.NewPCG(seed, 1))
+		count := uint32(len(img.file) / pageSize)
+		for range 300 {
+			page := img.page(2 + draw.Uint32N(count-1))
+			if draw.IntN(2) == 0 {
+				page[draw.IntN(16)] = byte(draw.Uint32()) // of the header and the first cells' places
+			} else {
+				copy(page[draw.IntN(pageSize-2):], img.file[draw.IntN(len(img.file)-2):][:2])
+			}
+		}
+		actor := fmt.Sprint("corrupt-", seed)
+		img.load(t, c, actor)
+		db := open(t, c, actor, protocol.Open{Preload: &protocol.Preload{Pages: seed%2 == 0}}, pages.Config{}, nil)
+		for range 3 * count {
+			no := 1 + draw.Uint32N(count)
+			for range 8 { // along what the page says, as a scan would
+				require.Equal(t, img.page(no), db.read(no-1))
+				if draw.IntN(4) == 0 {
+					db.forget(no - 1)
+				}
+				next, _ := btree.Children(img.page(no), no)
+				for _, chain := range btree.Chains(img.page(no), no, pageSize) {
+					next = append(next, chain.First)
+				}
+				if len(next) == 0 {
+					break
+				}
+				if no = next[draw.IntN(len(next))]; no > count {
+					break
+				}
 			}
 		}
 		db.close()

@@ -158,6 +158,21 @@ func (t *tree) walk(index uint32, dir, n int) (run []uint32, gap uint32, ended b
 	return run, 0, false
 }
 
+// outermost returns where the first (dir 1) or the last (dir -1) page below an interior one stands, as far down as is
+// remembered.
+func (t *tree) outermost(index uint32, dir int) (n *node, child int) {
+	for range maxLevels {
+		n, child = t.node(index), 0
+		if dir < 0 {
+			child = len(n.children) - 1
+		}
+		if index = n.children[child]; !t.interior(index) {
+			break
+		}
+	}
+	return n, child
+}
+
 // between returns the rowid of the index entry that stands between a page and the one next to it.
 func (t *tree) between(index uint32, dir int) int64 {
 	for range maxLevels {

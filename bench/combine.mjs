@@ -6,7 +6,7 @@ import { workloads } from "./workloads/index.mjs";
 const factors = { us: 1000, ms: 1 };
 const perOperation = new Set(["roundTrips", "bytes", "prefetched", "wasted", "clientCpuMs", "serverCpuMs"]);
 
-/** {workload, adapter, latencyMs, unit, median, p99, rounds, samples, ...}; durations are in `unit`. */
+/** {workload, adapter, latencyMs, unit, median, p99, rounds, samples, medians of the rounds, ...}; durations are in `unit`. */
 export function combine(workload, adapter, latencyMs, rounds) {
   const { unit, higherIsBetter = false } = workloads[workload];
   const factor = factors[unit] ?? 1;
@@ -22,6 +22,7 @@ export function combine(workload, adapter, latencyMs, rounds) {
     min: round(Math.min(...values)),
     max: round(Math.max(...values)),
     rounds: rounds.length,
+    medians: values.map((value) => round(value)),
     samples: rounds.reduce((sum, { n }) => sum + n, 0),
   };
   if (latencyMs > 0 && !higherIsBetter) result.roundTripTimes = round(result.median / factor / latencyMs);

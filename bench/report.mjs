@@ -4,7 +4,7 @@ import { writeFileSync } from "node:fs";
 import { cpus, totalmem } from "node:os";
 import { join } from "node:path";
 import { chart } from "./chart.mjs";
-import { figure } from "./stats.mjs";
+import { figure, median } from "./stats.mjs";
 import { workloads } from "./workloads/index.mjs";
 
 const subject = "pagewire";
@@ -12,14 +12,21 @@ const subject = "pagewire";
 const find = (results, workload, adapter, latencyMs) =>
   results.find((r) => r.workload === workload && r.adapter === adapter && r.latencyMs === latencyMs);
 
-/** What a target measures, and the limit that it sets; undefined if it was not run. */
+/**
+ * What a target measures, the limit that it sets, and how much of that was taken; undefined if it was not run. With another
+ * system it is compared round by round, as they take turns and a slow spell of the machine is in both.
+ */
 function limitOf(results, workload, target) {
   const own = find(results, workload, subject, target.latencyMs);
   const factor = target.atMost ?? target.atLeast;
   if (own === undefined) return undefined;
-  if (target.of === undefined && target.workload === undefined) return { own, limit: factor };
+  const value = own[target.metric ?? "median"];
+  if (target.of === undefined && target.workload === undefined) return { value, limit: factor, ratio: value / factor };
   const other = find(results, target.workload ?? workload, target.of ?? subject, target.latencyMs);
-  return other === undefined ? undefined : { own, limit: factor * other.median };
+  if (other === undefined) return undefined;
+  const limit = factor * other.median;
+  if (target.of === undefined || other.rounds !== own.rounds) return { value, limit, ratio: value / limit };
+  return { value, limit, ratio: median(own.medians.map((one, i) => one / (factor * other.medians[i]))) };
 }
 
 /** The same figure of what no system can be faster than, where the target names such a thing. */
@@ -44,13 +51,12 @@ export function judge(results) {
   const verdicts = [];
   for (const [workload, { targets = [], unit }] of Object.entries(workloads)) {
     for (const target of targets) {
-      const { own, limit } = limitOf(results, workload, target) ?? {};
-      if (own === undefined) continue;
+      const { value, limit, ratio } = limitOf(results, workload, target) ?? {};
+      if (value === undefined) continue;
       const metric = target.metric ?? "median";
-      const value = own[metric];
       const reference = target.of ?? (target.workload && `the median of ${target.workload}`);
       const least = leastOf(results, workload, target);
-      const keeps = (figure) => (target.atLeast === undefined ? figure <= limit : figure >= limit);
+      const keeps = (share) => (target.atLeast === undefined ? share <= 1 : share >= 1);
       const size = reference === undefined ? figure(limit) : `${target.atMost}x ${reference} = ${figure(limit)}`;
       verdicts.push({
         workload,
@@ -61,10 +67,10 @@ export function judge(results) {
             : metricNames[metric],
         target: `${target.atLeast === undefined ? "at most" : "at least"} ${size}`,
         value,
-        ratio: value / limit,
+        ratio,
         least,
-        pass: keeps(value),
-        within: least === undefined ? undefined : keeps(least),
+        pass: keeps(ratio),
+        within: least === undefined ? undefined : keeps(least / limit),
       });
     }
   }

@@ -132,6 +132,30 @@ test("requiring the package exports what it should, and reads no more of it than
   });
 });
 
+// Test runners that keep a set of modules for each file, and dependencies that bring their own copy.
+test("two copies of the package in one process use the library side by side", (t) => {
+  const copies = [project(t), project(t)].map((dir) => join(dir, "node_modules/pagewire/dist"));
+  const code = `
+    const [one, other] = ${JSON.stringify(copies)}.map((dist) => require(dist + "/index.js"));
+    async function main() {
+      const server = await require(${JSON.stringify(`${copies[0]}/server.js`)}).startServer();
+      const channels = await Promise.all([one, other].map((copy) => copy.connect({ url: server.url })));
+      const databases = await Promise.all(channels.map((channel, i) => channel.open("a" + i)));
+      const sums = await Promise.all(databases.map((db, i) => db.get("SELECT ? + 1 AS sum", [i])));
+      const refused = await channels[1].open("a0").catch((error) => error);
+      console.log(JSON.stringify({ sums, own: refused instanceof other.PagewireError, code: refused.code }));
+      await Promise.all(channels.map((channel) => channel.close()));
+      await server.stop();
+    }
+    main();`;
+  const native = project(t);
+  put(native, built);
+  const env = { ...process.env, PAGEWIRE_NATIVE_DIR: native };
+  const ran = spawnSync(process.execPath, ["-e", code], { encoding: "utf8", timeout: 60_000, env });
+  assert.equal(ran.status, 0, ran.stderr);
+  assert.deepEqual(JSON.parse(ran.stdout), { sums: [{ sum: 1 }, { sum: 2 }], own: true, code: "actor_locked" });
+});
+
 test("a build beside the package is loaded, after the platform's package failed", (t) => {
   const dir = project(t);
   const home = join(dir, "node_modules/pagewire");

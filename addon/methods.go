@@ -134,6 +134,7 @@ func connect(ctx context.Context, e *env, request []byte, _ [][]byte) (any, [][]
 	if r.CacheBudget > 0 {
 		sqlite.SetBudget(r.CacheBudget)
 	}
+	spreadOut()
 	var id uint64
 	named := make(chan struct{}) // closed when id is known: an event may come first
 	ch, err := channel.Dial(ctx, channel.Config{

@@ -99,6 +99,15 @@ export const techniques = {
     ],
     options: { preload: 0 },
   },
+  processors: {
+    what: "Go has more processors in the client than the machine, for threads of C keep some",
+    runs: [
+      ["insert-autocommit", 0],
+      ["actors-16", 0],
+      ["actors-1000", 0],
+      ["cold-scan-50mib", 0],
+    ],
+  },
   "log-fill": {
     what: "the server writes new logs with zeros ahead of their records",
     runs: [

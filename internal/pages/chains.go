@@ -29,7 +29,7 @@ type spilled struct {
 	usable int                      // usable size of a page
 	pages  map[uint32][]btree.Chain // of leaves and of interior pages of indexes, in key order
 	heads  map[uint32]entry         // of pages, by the index of a chain's first page
-	order  []uint32                 // pages as they were learned; some may have been forgotten since
+	order  []uint32                 // of pages, the last learned at the end
 	slots  [maxChainScans]chainScan
 	clock  uint64
 }
@@ -42,36 +42,49 @@ func (o *spilled) learn(index uint32, page []byte) {
 	if o.usable == 0 {
 		o.usable = protocol.PageSize // as in nearly all databases: the first page has not passed through
 	}
-	o.forget(index)
 	chains := btree.Chains(page, index+1, o.usable)
 	if len(chains) == 0 {
+		o.forget(index)
 		return
 	}
 	if o.pages == nil {
 		o.pages, o.heads = make(map[uint32][]btree.Chain), make(map[uint32]entry)
 	}
+	if _, known := o.pages[index]; !known {
+		o.order = append(o.order, index)
+	}
+	o.dropHeads(index)
 	o.pages[index] = chains
-	o.order = append(o.order, index)
 	for i, c := range chains {
 		o.heads[c.First-1] = entry{index, i}
 	}
 	for len(o.heads) > maxHeads && len(o.order) > 1 {
-		o.forget(o.order[0])
+		o.dropHeads(o.order[0])
+		delete(o.pages, o.order[0])
 		o.order = o.order[1:]
 	}
 }
 
+// forget drops a page that has no chains any more.
 func (o *spilled) forget(index uint32) {
+	if _, known := o.pages[index]; known {
+		o.dropHeads(index)
+		delete(o.pages, index)
+		o.order = slices.DeleteFunc(o.order, func(i uint32) bool { return i == index })
+	}
+}
+
+func (o *spilled) dropHeads(index uint32) {
 	for i, c := range o.pages[index] {
 		if o.heads[c.First-1] == (entry{index, i}) {
 			delete(o.heads, c.First-1)
 		}
 	}
-	delete(o.pages, index)
 }
 
-// ahead returns what to fetch with a page that was missed, if a chain begins with it and the next one is elsewhere: the first pages of the chains behind
-// it in key order, more pages that all these chains go on with, and whether that is all of them.
+// ahead returns what to fetch with a page that was missed, if a chain begins with it and the next one lies elsewhere: the
+// first pages of the chains behind it in key order, how many more pages to ask for that these chains and its own go on with,
+// and whether its own is whole then.
 func (o *spilled) ahead(t *tree, index uint32, limit, first int) (run []uint32, more int, whole, ok bool) {
 	at, ok := o.heads[index]
 	if !ok || o.inOrder(t, at) {
@@ -82,8 +95,8 @@ func (o *spilled) ahead(t *tree, index uint32, limit, first int) (run []uint32, 
 	s.used, s.at = o.clock, at
 	most := max(s.window, min(first, limit)) - 1
 	own := int(o.pages[at.leaf][at.i].Pages) - 1
-	if more = min(own, most); s.dir == 0 {
-		return nil, more, more == own, true
+	if more, whole = min(own, most), own <= most; s.dir == 0 {
+		return nil, more, whole, true
 	}
 	room := s.window - 1 - more
 	o.behind(t, at, s.dir, limit, func(next entry, c btree.Chain) bool {
@@ -95,7 +108,7 @@ func (o *spilled) ahead(t *tree, index uint32, limit, first int) (run []uint32, 
 		s.at = next
 		return true
 	})
-	return run, more, own <= most, true
+	return run, more, whole, true
 }
 
 // inOrder says whether the chain behind one lies behind it in the file too: then a stream of pages follows both.

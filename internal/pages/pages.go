@@ -111,6 +111,7 @@ type Metrics struct {
 	PendingBytes    uint64        // now: page bytes in them, pages written twice counted twice
 	UsedBytes       uint64        // of the actor's storage, as last announced by the server
 	KnownChildren   int           // now: child pointers remembered
+	KnownChains     int           // now: overflow chains whose first pages are remembered
 }
 
 // File is the files of one database: the main one, which grows and changes, and auxiliary ones that another
@@ -223,6 +224,7 @@ func (f *File) Metrics() Metrics {
 	m.PendingBatches = len(f.pending.batches)
 	m.PendingBytes = f.pending.bytes
 	m.KnownChildren = f.tree.size
+	m.KnownChains = len(f.spilled.heads)
 	return m
 }
 

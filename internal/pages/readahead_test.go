@@ -325,6 +325,25 @@ func TestChainsThatAreNotRead(t *testing.T) {
 	db.close()
 }
 
+// What is remembered of chains is bounded, however often their leaves pass through.
+func TestRememberedChainsAreBounded(t *testing.T) {
+	img := makeImage(t, "CREATE TABLE t (id INTEGER PRIMARY KEY, v BLOB) WITHOUT ROWID",
+		fmt.Sprintf("INSERT INTO t "+series+"SELECT i, randomblob(1010) FROM n", 10_000))
+	c := dial(t, serve(t, protocol.Limits{}))
+	img.load(t, c, "a")
+	db := open(t, c, "a", protocol.Open{Preload: noPreload()}, pages.Config{}, nil)
+	for range 2 {
+		img.scan(t, db, img.roots["t"], false, false)
+		known := db.f.Metrics().KnownChains
+		require.Greater(t, known, 7000)
+		require.LessOrEqual(t, known, 8192)
+		for index := range uint32(len(img.file) / pageSize) {
+			db.forget(index)
+		}
+	}
+	db.close()
+}
+
 // Interior pages that make no sense, point past the end or in circles cost nothing but guesses (I9).
 func TestI9CorruptTreesAreReadAsTheyAre(t *testing.T) {
 	c := dial(t, serve(t, protocol.Limits{}))

@@ -14,6 +14,7 @@ import (
 type walker struct {
 	iter   *pebble.Iterator
 	prefix []byte
+	end    []byte // of the keys below the prefix
 	target []byte // escaped key looked for; its first bytes are the prefix
 	placed bool   // the iterator stands on the first key not before the last target, or at the end
 	dense  bool   // the last step found its target, so the next one is worth trying
@@ -21,11 +22,12 @@ type walker struct {
 
 // newWalker returns a walker over the keys below the prefix as of now.
 func newWalker(r pebble.Reader, prefix []byte) (*walker, error) {
-	iter, err := r.NewIter(&pebble.IterOptions{LowerBound: prefix, UpperBound: dataEnd(prefix)})
+	end := dataEnd(prefix)
+	iter, err := r.NewIter(&pebble.IterOptions{LowerBound: prefix, UpperBound: end})
 	if err != nil {
 		return nil, translate(err)
 	}
-	return &walker{iter: iter, prefix: prefix, target: bytes.Clone(prefix), dense: true}, nil
+	return &walker{iter: iter, prefix: prefix, end: end, target: bytes.Clone(prefix), dense: true}, nil
 }
 
 // clone returns another walker over the same keys as of the same moment.
@@ -34,7 +36,7 @@ func (w *walker) clone() (*walker, error) {
 	if err != nil {
 		return nil, translate(err)
 	}
-	return &walker{iter: iter, prefix: w.prefix, target: bytes.Clone(w.prefix), dense: true}, nil
+	return &walker{iter: iter, prefix: w.prefix, end: w.end, target: bytes.Clone(w.prefix), dense: true}, nil
 }
 
 // read calls fn with the positions and values of the keys at the positions in order that are present, and closes the walker.
@@ -78,7 +80,9 @@ func (w *walker) find(key []byte) bool {
 		}
 	}
 	w.placed = true
-	return w.iter.SeekGE(w.target) && bytes.Equal(w.iter.Key(), w.target)
+	// A seek with a limit never tries four steps first, as Pebble does else for ascending keys: with four pages a block these
+	// read a block that is not wanted. Steps that are worth trying are tried above.
+	return w.iter.SeekGEWithLimit(w.target, w.end) == pebble.IterValid && bytes.Equal(w.iter.Key(), w.target)
 }
 
 func (w *walker) close() error { return translate(w.iter.Close()) }

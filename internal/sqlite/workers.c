@@ -2,6 +2,10 @@
 ** The threads that run queued operations. A worker blocks while a page is being
 ** fetched, so there are as many as databases wait at once, up to a limit; one
 ** that has had nothing to do for a while ends.
+**
+** One is called at a time. It calls the next when it has come and there is more to
+** do than it takes itself. So what comes at once is done by as many workers as find
+** a processor, and not by one each, of which most would wake to find a lock held.
 */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -22,6 +26,7 @@ static struct {
   pthread_cond_t work;
   pw_db *first, **last; /* databases with something queued, each referenced */
   int threads, idle;
+  int called; /* a worker that has not come yet: it is sure to look at the list */
 } pool = {.mu = PTHREAD_MUTEX_INITIALIZER, .work = PTHREAD_COND_INITIALIZER, .last = &pool.first};
 
 atomic_int pw_simulated;
@@ -42,24 +47,65 @@ static void give_way(void) {
 #endif
 }
 
-static void *work(void *arg) {
-  struct timespec until;
+static void *work(void *arg);
 
+/* The caller holds pool.mu. Should no thread be to be had at all, the next call
+** tries again. */
+static void start_worker(void) {
+  pthread_attr_t attr;
+  pthread_t thread;
+
+  if (pthread_attr_init(&attr) != 0) return;
+  pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+  pthread_attr_setstacksize(&attr, STACK_BYTES);
+  if (pthread_create(&thread, &attr, work, 0) == 0) {
+    pool.threads++;
+    pool.called = 1;
+  }
+  pthread_attr_destroy(&attr);
+}
+
+/* Unlocks pool.mu, and calls a worker if there is something to do and none on its
+** way; in this order, since it would wake only to wait for the lock. */
+static void unlock_and_call(void) {
+  int wake = 0;
+
+  if (pool.first && !pool.called) {
+    if (pool.idle) {
+      wake = pool.called = 1;
+    } else if (pool.threads < MAX_WORKERS) {
+      start_worker();
+    }
+  }
+  pthread_mutex_unlock(&pool.mu);
+  if (wake) pthread_cond_signal(&pool.work);
+}
+
+/* Waits until there is something to do; 0 if there was nothing for long. The
+** caller holds pool.mu. */
+static int wait_for_work(void) {
+  struct timespec until;
+  int timed_out = 0;
+
+  clock_gettime(CLOCK_REALTIME, &until);
+  until.tv_sec += IDLE_SECONDS;
+  pool.idle++;
+  while (!pool.first && !timed_out) {
+    timed_out = pthread_cond_timedwait(&pool.work, &pool.mu, &until) == ETIMEDOUT;
+    pool.called = 0;
+  }
+  pool.idle--;
+  return pool.first != 0;
+}
+
+static void *work(void *arg) {
   (void)arg;
   give_way();
   pthread_mutex_lock(&pool.mu);
-  for (;;) {
-    int timed_out = 0;
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += IDLE_SECONDS;
-    pool.idle++;
-    while (!pool.first && !timed_out) {
-      timed_out = pthread_cond_timedwait(&pool.work, &pool.mu, &until) == ETIMEDOUT;
-    }
-    pool.idle--;
-    if (!pool.first) break;
+  pool.called = 0;
+  while (wait_for_work()) {
     pw_db *db = next_ready();
-    pthread_mutex_unlock(&pool.mu);
+    unlock_and_call();
     pw_queue_run(db);
     pw_db_unref(db);
     pthread_mutex_lock(&pool.mu);
@@ -69,24 +115,8 @@ static void *work(void *arg) {
   return 0;
 }
 
-/* The caller holds pool.mu. */
-static void start_worker(void) {
-  pthread_attr_t attr;
-  pthread_t thread;
-
-  if (pthread_attr_init(&attr) != 0) return;
-  pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-  pthread_attr_setstacksize(&attr, STACK_BYTES);
-  if (pthread_create(&thread, &attr, work, 0) == 0) pool.threads++;
-  pthread_attr_destroy(&attr);
-}
-
-/* Has a worker call pw_queue_run(db), with the caller's reference. Should no
-** thread be to be had at all, the next operation tries again. */
+/* Has a worker call pw_queue_run(db), with the caller's reference. */
 void pw_workers_schedule(pw_db *db) {
-  int waiting = 0;
-  pw_db *ready;
-
   if (atomic_load(&pw_simulated)) {
     goWork(db);
     return;
@@ -95,8 +125,5 @@ void pw_workers_schedule(pw_db *db) {
   pthread_mutex_lock(&pool.mu);
   *pool.last = db;
   pool.last = &db->next_ready;
-  for (ready = pool.first; ready && waiting <= pool.idle; ready = ready->next_ready) waiting++;
-  if (waiting > pool.idle && pool.threads < MAX_WORKERS) start_worker();
-  pthread_mutex_unlock(&pool.mu);
-  pthread_cond_signal(&pool.work);
+  unlock_and_call();
 }

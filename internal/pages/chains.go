@@ -94,7 +94,7 @@ func (o *spilled) ahead(t *tree, index uint32, limit, first int) (run []uint32, 
 	s := o.follow(t, at, limit)
 	s.used, s.at = o.clock, at
 	most := max(s.window, min(first, limit)) - 1
-	own := int(o.pages[at.leaf][at.i].Pages) - 1
+	own := int(o.pages[at.page][at.i].Pages) - 1
 	if more, whole = min(own, most), own <= most; s.dir == 0 {
 		return nil, more, whole, true
 	}
@@ -113,7 +113,7 @@ func (o *spilled) ahead(t *tree, index uint32, limit, first int) (run []uint32, 
 
 // inOrder says whether the chain behind one lies behind it in the file too: then a stream of pages follows both.
 func (o *spilled) inOrder(t *tree, at entry) (near bool) {
-	own := o.pages[at.leaf][at.i]
+	own := o.pages[at.page][at.i]
 	o.behind(t, at, 1, chainSlack, func(_ entry, c btree.Chain) bool {
 		near = c.First-own.First-own.Pages <= minReach
 		return false
@@ -165,25 +165,18 @@ func (o *spilled) behind(t *tree, from entry, dir, leaves int, fn func(entry, bt
 		if !o.cells(leaf, first, dir, fn) || !o.between(t, n, child, dir, fn) {
 			return
 		}
-		if child += dir; child < 0 || child >= len(n.children) {
-			var next uint32
-			if next, ok = t.beside(n.index, dir, maxLevels); ok && t.interior(next) {
-				n, child = t.outermost(next, dir)
-			} else {
-				return
-			}
-		}
+		n, child, ok = t.nextChild(n, child, dir)
 	}
 }
 
 // start calls fn with the chains behind one as far as the next leaf, and returns where that is.
 func (o *spilled) start(t *tree, from entry, dir int, fn func(entry, btree.Chain) bool) (n *node, child int, ok bool) {
-	if t.interior(from.leaf) {
-		chains := o.pages[from.leaf]
+	if t.interior(from.page) {
+		chains := o.pages[from.page]
 		if from.i >= len(chains) {
 			return nil, 0, false
 		}
-		n, child = t.node(from.leaf), chains[from.i].Cell
+		n, child = t.node(from.page), chains[from.i].Cell
 		if dir > 0 {
 			child++
 		}
@@ -195,21 +188,14 @@ func (o *spilled) start(t *tree, from entry, dir int, fn func(entry, btree.Chain
 		}
 		return n, child, true
 	}
-	if !o.cells(from.leaf, from.i+dir, dir, fn) {
+	if !o.cells(from.page, from.i+dir, dir, fn) {
 		return nil, 0, false
 	}
-	n, child, ok = t.place(from.leaf)
+	n, child, ok = t.place(from.page)
 	if !ok || !o.between(t, n, child, dir, fn) {
 		return nil, 0, false
 	}
-	if child += dir; child < 0 || child >= len(n.children) {
-		next, ok := t.beside(n.index, dir, maxLevels)
-		if !ok || !t.interior(next) {
-			return nil, 0, false
-		}
-		n, child = t.outermost(next, dir)
-	}
-	return n, child, true
+	return t.nextChild(n, child, dir)
 }
 
 // cells calls fn with the chains of a page, from the i-th on.

@@ -25,10 +25,10 @@ type lookup struct {
 	window int    // pages that the last fetch was meant to bring
 }
 
-// entry is a place in an index.
+// entry is a place in a B-tree page: of the rowid of an index entry, or of an overflow chain.
 type entry struct {
-	leaf uint32
-	i    int // of the leaf's rowids
+	page uint32
+	i    int // among those of the page
 }
 
 // lookups are the scans of indexes followed last, and the index leaves that passed through last.
@@ -135,14 +135,14 @@ func (l *lookups) search(t *tree, at entry, dir, n int, home *home) (entry, bool
 // page between it and the next, and so on. at is moved to the next leaf when its own is over; it is not ok if that leaf is
 // not remembered.
 func (l *lookups) step(t *tree, at *entry, dir int) (id int64, next entry, ok bool) {
-	ids, known := l.ids[at.leaf]
+	ids, known := l.ids[at.page]
 	if known && (at.i < -1 || at.i > len(ids)) {
-		run, _, _ := t.walk(at.leaf, dir, 1)
+		run, _, _ := t.walk(at.page, dir, 1)
 		if len(run) == 0 {
 			return 0, entry{}, false
 		}
 		if ids, known = l.ids[run[0]]; known {
-			*at = entry{leaf: run[0]}
+			*at = entry{page: run[0]}
 			if dir < 0 {
 				at.i = len(ids) - 1
 			}
@@ -151,9 +151,9 @@ func (l *lookups) step(t *tree, at *entry, dir int) (id int64, next entry, ok bo
 	if !known {
 		return 0, entry{}, false
 	}
-	next = entry{at.leaf, at.i + dir}
+	next = entry{at.page, at.i + dir}
 	if at.i < 0 || at.i >= len(ids) {
-		return t.between(at.leaf, dir), next, true
+		return t.between(at.page, dir), next, true
 	}
 	return ids[at.i], next, true
 }
@@ -170,7 +170,7 @@ func (l *lookups) collect(t *tree, s *lookup, home *home) (run []uint32) {
 	for n := 0; n < lookupSlack*s.window && len(run) < s.window-1; n++ { // corrupt trees may form cycles
 		id, next, ok := l.step(t, &s.at, s.dir)
 		if !ok {
-			if beside, gap, ended := t.walk(s.at.leaf, s.dir, 1); len(beside) > 0 {
+			if beside, gap, ended := t.walk(s.at.page, s.dir, 1); len(beside) > 0 {
 				take(beside[0])
 			} else if ended {
 				take(gap)

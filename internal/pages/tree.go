@@ -173,6 +173,20 @@ func (t *tree) outermost(index uint32, dir int) (n *node, child int) {
 	return n, child
 }
 
+// nextChild returns where the page beside a child stands, which may be below the next interior page; false if none is
+// remembered.
+func (t *tree) nextChild(n *node, child, dir int) (*node, int, bool) {
+	if child += dir; child >= 0 && child < len(n.children) {
+		return n, child, true
+	}
+	next, ok := t.beside(n.index, dir, maxLevels)
+	if !ok || !t.interior(next) {
+		return nil, 0, false
+	}
+	n, child = t.outermost(next, dir)
+	return n, child, true
+}
+
 // between returns the rowid of the index entry that stands between a page and the one next to it.
 func (t *tree) between(index uint32, dir int) int64 {
 	for range maxLevels {

@@ -108,6 +108,14 @@ export const techniques = {
       ["cold-scan-50mib", 0],
     ],
   },
+  "calm-monitor": {
+    what: "one of Go's processors is never idle in the server while there is work, so that its monitor is not woken for each request",
+    runs: [
+      ["insert-autocommit", 0],
+      ["actors-16", 0],
+      ["actors-1000", 0],
+    ],
+  },
   "log-fill": {
     what: "the server writes new logs with zeros ahead of their records",
     runs: [

@@ -17,6 +17,7 @@ import (
 
 	"github.com/pagewire/pagewire/internal/server"
 	"github.com/pagewire/pagewire/internal/store/pebble"
+	"github.com/pagewire/pagewire/internal/sysmon"
 	"github.com/pagewire/pagewire/internal/version"
 )
 
@@ -102,6 +103,7 @@ func serve(s *settings, stdin io.Reader, stdout, stderr io.Writer) (err error) {
 	channel, err := server.New(server.Config{
 		Store: store, Tokens: tokens, Limits: s.limits(), PingInterval: s.pingInterval, PingTimeout: s.pingTimeout,
 		DrainGrace: s.drainGrace, Logger: log, Version: version.Version, MaxConnections: s.maxConnections, HeldBytes: uint64(s.maxHeldBytes),
+		OnMessage: sysmon.New().Work,
 	})
 	if err != nil {
 		return err

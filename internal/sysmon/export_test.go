@@ -1,0 +1,4 @@
+package sysmon
+
+// Awake says whether a goroutine naps.
+func (c *Calm) Awake() bool { return c.awake.Load() }

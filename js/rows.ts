@@ -1,11 +1,12 @@
 // Packed results become JavaScript values: numbers and tags are read from a buffer, text is cut from
-// one string, blobs from one buffer. For each shape of rows (its column names) and each way to
+// one string or a few, blobs from one buffer. For each shape of rows (its column names) and each way to
 // deliver them a decoder is compiled, so that objects get a fixed layout; where code generation from
 // strings is disallowed, a plain loop does the same.
 
 import { PagewireError } from "./errors.js";
 import { type Packed, scratch } from "./native.js";
 import { type Mode, modes } from "./options.js";
+import { Cut, type Texts } from "./texts.js";
 
 /** A value out of the database. */
 export type Cell = null | number | bigint | string | Uint8Array;
@@ -39,7 +40,7 @@ interface Decoder {
     u8: Uint8Array,
     i: number,
     t: number,
-    text: string,
+    texts: Texts,
     blob: Uint8Array,
     n: number,
   ): unknown[];
@@ -83,40 +84,46 @@ function canCompile(): boolean {
 
 function compile(names: readonly string[], mode: Mode): Decoder {
   const integers = mode % 3;
-  const cells = names.map((name, c) => {
-    const key = JSON.stringify(name);
-    const int = integers === 2 ? `BigInt(f64[i + ${c}])` : `f64[i + ${c}]`;
-    const big = integers === 1 ? `unsafe(${key}, i64[i + ${c}])` : `i64[i + ${c}]`;
-    return `switch (u8[t + ${c}]) {
+  const cells = (ofText: (c: number) => string) =>
+    names
+      .map((name, c) => {
+        const key = JSON.stringify(name);
+        const int = integers === 2 ? `BigInt(f64[i + ${c}])` : `f64[i + ${c}]`;
+        const big = integers === 1 ? `unsafe(${key}, i64[i + ${c}])` : `i64[i + ${c}]`;
+        return `switch (u8[t + ${c}]) {
       case ${INT}: v${c} = ${int}; break;
       case ${REAL}: v${c} = f64[i + ${c}]; break;
-      case ${TEXT}: v${c} = text.substring(p, p += f64[i + ${c}]); break;
+      case ${TEXT}: ${ofText(c)} break;
       case ${BLOB}: v${c} = blob.slice(b, b += f64[i + ${c}]); break;
       case ${NULL}: v${c} = null; break;
       default: v${c} = ${big};
     }`;
-  });
+      })
+      .join("\n");
   // A computed key makes an own property even of "__proto__".
   const fields = names.map((name, c) =>
     name === "__proto__" ? `["__proto__"]: v${c}` : `${JSON.stringify(name)}: v${c}`,
   );
   const row = mode >= 3 ? `[${names.map((_, c) => `v${c}`).join(", ")}]` : `{${fields.join(", ")}}`;
   const vars = names.map((_, c) => `, v${c}`).join("");
-  const body = cells.join("\n");
+  const whole = (c: number) => `v${c} = text.substring(p, p += f64[i + ${c}]);`;
+  const piecewise = (c: number) => `e = p + f64[i + ${c}];
+        if (e <= text.length) { v${c} = text.substring(p, e); p = e; }
+        else { v${c} = cut.across(p, e); text = cut.text; p = cut.p; }`;
   // What is the same in all calls of a function is best outside of it.
   const source = `"use strict";
   const i = 0, t = ${names.length * 8};
   return {
     one(text, blob) {
       let p = 0, b = 0${vars};
-      ${body}
+      ${cells(whole)}
       return ${row};
     },
-    all(f64, i64, u8, i, t, text, blob, n) {
-      const rows = new Array(n);
-      let p = 0, b = 0${vars};
+    all(f64, i64, u8, i, t, texts, blob, n) {
+      const rows = new Array(n), cut = new Cut(texts);
+      let text = cut.text, p = 0, e = 0, b = 0${vars};
       for (let r = 0; r < n; r++) {
-        ${body}
+        ${cells(piecewise)}
         i += ${names.length};
         t += ${names.length};
         rows[r] = ${row};
@@ -124,16 +131,17 @@ function compile(names: readonly string[], mode: Mode): Decoder {
       return rows;
     },
   };`;
-  return new Function("unsafe", "f64", "i64", "u8", source)(unsafe, scratch64, scratchBig, scratch8) as Decoder;
+  const make = new Function("unsafe", "Cut", "f64", "i64", "u8", source);
+  return make(unsafe, Cut, scratch64, scratchBig, scratch8) as Decoder;
 }
 
 function interpret(names: readonly string[], mode: Mode): Decoder {
   const integers = mode % 3;
   const asArray = mode >= 3;
   const ncol = names.length;
-  const all: Decoder["all"] = (f64, i64, u8, i, t, text, blob, n) => {
+  const all: Decoder["all"] = (f64, i64, u8, i, t, texts, blob, n) => {
     const rows: unknown[] = new Array(n);
-    let p = 0;
+    const cut = new Cut(texts);
     let b = 0;
     for (let r = 0; r < n; r++) {
       const row: Cell[] = new Array(ncol);
@@ -150,8 +158,7 @@ function interpret(names: readonly string[], mode: Mode): Decoder {
             row[c] = number;
             break;
           case TEXT:
-            row[c] = text.substring(p, p + number);
-            p += number;
+            row[c] = cut.take(number);
             break;
           case BLOB:
             row[c] = blob.slice(b, b + number);
@@ -226,7 +233,7 @@ export class Result {
   u8: Uint8Array = scratch8;
   /** Where the result begins, in doubles. */
   base = 0;
-  text = "";
+  texts: Texts = "";
   blob: Uint8Array = noBlob;
 
   get nrow(): number {
@@ -259,7 +266,7 @@ export class Result {
     const i = this.base + HEAD;
     const t = (i + n * this.ncol) * 8;
     const shape = shapes.find(this.f64[this.base + 3]!);
-    return shape.decoder(mode).all(this.f64, this.i64, this.u8, i, t, this.text, this.blob, n);
+    return shape.decoder(mode).all(this.f64, this.i64, this.u8, i, t, this.texts, this.blob, n);
   }
 
   /** Goes on to the item behind this one in the same buffer. */
@@ -271,11 +278,11 @@ export class Result {
   /** Takes what came beside the numbers: text, blobs, and the names of columns if they are new. */
   take(value: Packed, shapes: Shapes): void {
     if (typeof value === "string") {
-      this.text = value;
+      this.texts = value;
       this.blob = noBlob;
       return;
     }
-    this.text = value[0] as string;
+    this.texts = value[0] as Texts;
     this.blob = value[2] === undefined ? noBlob : new Uint8Array(value[2] as ArrayBuffer);
     if (value[1] !== undefined) shapes.learn(this.f64[this.base + 3]!, value[1] as string, this.ncol);
   }
@@ -295,7 +302,7 @@ export class Result {
   /** Reads the result of a single statement. */
   static single(packed: Packed, shapes: Shapes): Result {
     if (typeof packed === "string") {
-      small.text = packed;
+      small.texts = packed;
       small.blob = noBlob;
       return small;
     }

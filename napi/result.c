@@ -9,7 +9,8 @@
 **   then      rows*columns doubles, then rows*columns tag bytes
 **
 ** The value returned is the text where that is all there is, else
-** [text, names, blob, buffer], where buffer stands in for the scratch buffer
+** [text, names, blob, buffer], where text is an array of strings of TEXT_PIECE bytes
+** if there are many texts, and buffer stands in for the scratch buffer
 ** if the result did not fit there; it is reused like that one if it is not huge.
 ** A batch is [buffer, item, ...] with the layouts of its items one after the
 ** other in buffer, each at a multiple of 8, and the values of those that have columns.
@@ -25,6 +26,8 @@
 #define FLAG_INLINE     4
 #define MAX_SAFE        9007199254740991
 #define LARGE_KEEP      (4u << 20) /* bytes of a buffer that is kept */
+#define TEXT_PIECE      (64u << 10) /* bytes of a string that texts are cut from */
+#define TEXT_SHORT      (4u << 10)  /* bytes of a row's texts that are cut from pieces */
 
 /* Bytes that an item's numbers take, a multiple of 8. */
 static size_t item_bytes(const pw_item *it) {
@@ -92,10 +95,40 @@ napi_status result_blobs(napi_env env, const pw_rows *rows, napi_value *out) {
   return status;
 }
 
+/* A part of the texts of all cells as a string. */
+static napi_status texts_part(napi_env env, const pw_rows *rows, size_t from, size_t n,
+                              napi_value *out) {
+  if (rows->wide) return napi_create_string_utf16(env, (uint16_t *)rows->text + from, n, out);
+  return napi_create_string_latin1(env, n ? (char *)rows->text + from : "", n, out);
+}
+
 /* The texts of all cells as one string. */
 napi_status result_texts(napi_env env, const pw_rows *rows, napi_value *out) {
-  if (rows->wide) return napi_create_string_utf16(env, rows->text, rows->n_text, out);
-  return napi_create_string_latin1(env, rows->n_text ? rows->text : "", rows->n_text, out);
+  return texts_part(env, rows, 0, rows->n_text, out);
+}
+
+/*
+** Are the texts cut into pieces? V8 makes a string of more than 128 KiB in memory
+** of its own, each page of which costs a fault, and all of it stays as long as one
+** text of it is used.
+*/
+static bool in_pieces(const pw_rows *rows) {
+  size_t n = rows->n_text * (rows->wide ? 2 : 1);
+  return n > TEXT_PIECE && n / rows->nrow <= TEXT_SHORT;
+}
+
+/* The texts of all cells as an array of strings; a text may stand in two. */
+static napi_status text_pieces(napi_env env, const pw_rows *rows, napi_value *out) {
+  size_t piece = rows->wide ? TEXT_PIECE / 2 : TEXT_PIECE, at;
+  napi_value part;
+  napi_status status = napi_create_array(env, out);
+  uint32_t k = 0;
+  for (at = 0; at < rows->n_text && status == napi_ok; at += piece) {
+    size_t left = rows->n_text - at;
+    status = texts_part(env, rows, at, left < piece ? left : piece, &part);
+    if (status == napi_ok) status = napi_set_element(env, *out, k++, part);
+  }
+  return status;
 }
 
 /*
@@ -104,8 +137,10 @@ napi_status result_texts(napi_env env, const pw_rows *rows, napi_value *out) {
 */
 static napi_status item_value(napi_env env, const pw_item *it, napi_value buffer, napi_value *out) {
   napi_value part;
-  napi_status status = result_texts(env, &it->rows, &part);
-  if (status != napi_ok || (it->names == NULL && it->rows.n_blob == 0 && buffer == NULL)) {
+  bool pieces = in_pieces(&it->rows);
+  napi_status status =
+      pieces ? text_pieces(env, &it->rows, &part) : result_texts(env, &it->rows, &part);
+  if (status != napi_ok || !(it->names || it->rows.n_blob || buffer || pieces)) {
     *out = part;
     return status;
   }

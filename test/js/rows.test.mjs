@@ -121,6 +121,25 @@ test("names that are not identifiers are own properties", () => {
   assert.deepEqual(decode(names, [names.map((_, i) => [INT, i])], "mixed", "array"), [[0, 1, 2, 3, 4, 5, 6, 7, 8]]);
 });
 
+test("texts that come in pieces, wherever these are cut", () => {
+  const text = (length, c) => [
+    TEXT,
+    String.fromCodePoint(0x1f600 + c, 0x61 + c)
+      .repeat(length)
+      .slice(0, length),
+  ];
+  const rows = Array.from({ length: 12 }, (_, r) => [text(r % 5, 0), [INT, r], text(17 * (r % 3), 1), text(1, 2)]);
+  const expected = rows.map((row) => row.map(([, value]) => value));
+  const [texts, ...rest] = pack(["a", "b", "c", "d"], rows);
+  for (let size = 1; size <= texts.length + 1; size++) {
+    const pieces = [];
+    for (let at = 0; at < texts.length; at += size) pieces.push(texts.slice(at, at + size));
+    const shapes = new Shapes();
+    const result = Result.single([pieces, ...rest], shapes);
+    assert.deepStrictEqual(result.rows(shapes, modeOf("mixed", "array")), expected);
+  }
+});
+
 test("no rows and no columns", () => {
   assert.deepEqual(decode(["a"], []), []);
   assert.deepEqual(decode([], []), []);
@@ -132,6 +151,6 @@ test("the same without code generation from strings", { skip: process.env.PAGEWI
     ["--disallow-code-generation-from-strings", "--test-reporter=tap", fileURLToPath(import.meta.url)],
     { encoding: "utf8", env: { ...process.env, PAGEWIRE_TEST_NO_EVAL: "1", NODE_TEST_CONTEXT: undefined } },
   );
-  assert.match(run.stdout, /# pass 5/);
+  assert.match(run.stdout, /# pass 6/);
   assert.equal(run.status, 0, run.stdout);
 });

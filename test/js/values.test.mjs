@@ -54,6 +54,29 @@ test("narrow and wide text, blobs and numbers in one result", async (t) => {
   assert.deepEqual(await db.all("SELECT * FROM t ORDER BY rowid"), table); // too large for the reused buffer
 });
 
+test("many short texts come back exactly, more than one string holds, and so do few long ones", async (t) => {
+  const db = await s.open(t, { rowMode: "array" });
+  const narrow = (n) => "0123456789abcdef".repeat(1 + n / 16).slice(0, n);
+  const wide = (n) => "\u{1f600}\u00e9z".repeat(1 + n / 4).slice(0, n - (n % 4));
+  const tables = {
+    narrow: Array.from({ length: 2000 }, (_, i) => [i, narrow(i % 997), i % 3 ? null : narrow(i % 7)]),
+    wide: Array.from({ length: 1500 }, (_, i) => [i, wide(i % 409), narrow(i % 5)]),
+    few: Array.from({ length: 20 }, (_, i) => [i, narrow(3500 + i), ""]), // numbers fit into the reused buffer
+    long: Array.from({ length: 5 }, (_, i) => [i, narrow(70_000 + i), wide(66_000 + 4 * i)]),
+  };
+  for (const [name, rows] of Object.entries(tables)) {
+    await db.exec(`CREATE TABLE ${name} (a, b, c)`);
+    await db.batch(rows.map((row) => [`INSERT INTO ${name} VALUES (?, ?, ?)`, row]));
+    const sql = `SELECT * FROM ${name} ORDER BY a`;
+    assert.deepEqual(await db.all(sql), rows, name);
+    assert.deepEqual(db.allSync(sql), rows, name);
+    const iterated = [];
+    for await (const row of db.iterate(sql)) iterated.push(row);
+    assert.deepEqual(iterated, rows, name);
+    assert.deepEqual((await db.batch([sql, "SELECT 1"]))[0].rows, rows, name);
+  }
+});
+
 test("booleans and safe bigints are integers, a Buffer is a blob", async (t) => {
   const db = await s.open(t, { rowMode: "array" });
   const row = await db.get("SELECT ?, ?, ?, ?", [true, false, 7n, Buffer.from("hi")]);

@@ -31,15 +31,16 @@ func readMessage(r io.Reader, buf []byte) ([]byte, error) {
 }
 
 // enlarge copies a full buffer into a larger one.
-func enlarge(buf []byte) []byte {
-	n := max(2*cap(buf), 4<<10)
-	if n <= keepBytes {
-		return append(make([]byte, 0, n), buf...)
+func enlarge(buf []byte) []byte { return append(newBuffer(max(2*cap(buf), 4<<10)), buf...) }
+
+// newBuffer returns an empty buffer of capacity n or more, one that was given up if that is large enough.
+func newBuffer(n int) []byte {
+	if n > keepBytes {
+		if b, ok := buffers.Get().(*[]byte); ok && cap(*b) >= n {
+			return (*b)[:0]
+		}
 	}
-	if b, ok := buffers.Get().(*[]byte); ok && cap(*b) > len(buf) {
-		return append((*b)[:0], buf...)
-	}
-	return append(make([]byte, 0, n), buf...)
+	return make([]byte, 0, n)
 }
 
 // recycle gives up a buffer.

@@ -3,7 +3,6 @@ package channel
 import (
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/gorilla/websocket"
 
@@ -54,7 +53,7 @@ func (a *Actor) moveHere() {
 func (k *conn) writeHere() {
 	frame := k.frame()
 	k.socket.tryOnly(true)
-	err := k.ws.WriteMessage(websocket.BinaryMessage, frame)
+	err := k.writeFrame(frame)
 	late := k.socket.tryOnly(false)
 	if err != nil && !errors.Is(err, websocket.ErrCloseSent) { // as in write
 		k.c.lost(k, fmt.Errorf("%w: write: %w", ErrUnreachable, err))
@@ -62,6 +61,16 @@ func (k *conn) writeHere() {
 	k.c.mu.Lock()
 	k.late = late
 	k.c.mu.Unlock()
+}
+
+// writeFrame writes a frame, and gives up the memory that a large one was built in.
+func (k *conn) writeFrame(frame []byte) error {
+	err := k.ws.WriteMessage(websocket.BinaryMessage, frame)
+	if cap(k.buf) > keepBytes {
+		recycle(k.buf)
+		k.buf = nil
+	}
+	return err
 }
 
 // write is the writer.
@@ -73,7 +82,7 @@ func (k *conn) write() {
 		if frame := k.frame(); frame == nil {
 			err = k.socket.flush()
 		} else {
-			err = k.ws.WriteMessage(websocket.BinaryMessage, frame)
+			err = k.writeFrame(frame)
 		}
 		if err != nil {
 			if errors.Is(err, websocket.ErrCloseSent) { // by the reader, which knows why and is about to say it
@@ -175,14 +184,16 @@ func (k *conn) commitFrame(cl *call) []byte {
 	head.Staged = m.took
 	c.mu.Unlock()
 
-	frame := slices.Grow(k.buf[:0], len(pages)*pageCost+envelopeBytes+len(a.id))
+	n := len(pages)*pageCost + envelopeBytes + len(a.id)
+	if cap(k.buf) < n {
+		k.buf = newBuffer(n + n/4) // the next one may be a little larger
+	}
+	frame := k.buf[:0]
 	if last {
 		frame = protocol.Seal(appendCommit(frame, cl.id, a.id, &head, indexes, pages))
 	} else {
 		frame = protocol.Seal(appendStage(frame, cl.id, a.id, indexes, pages))
 	}
-	if k.buf = frame; last && cap(frame) > keepBytes {
-		k.buf = nil // large and rare
-	}
+	k.buf = frame
 	return frame
 }

@@ -99,6 +99,14 @@ export const techniques = {
     ],
     options: { preload: 0 },
   },
+  "page-pool": {
+    what: "memory of pages that are written, fetched or on their way is used again, up to 4 MiB",
+    runs: [
+      ["insert-1000-batch", 0],
+      ["row-10mib", 0],
+      ["cold-scan-50mib", 0],
+    ],
+  },
   processors: {
     what: "Go has more processors in the client than the machine, for threads of C keep some",
     runs: [

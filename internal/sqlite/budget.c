@@ -101,7 +101,7 @@ void pw_budget_give_back(pw_db *db) {
     pw_page *oldest = db->staged.oldest;
     if (!oldest->asked) db->metrics.vfs_wasted++;
     pw_pagemap_take(&db->staged, oldest);
-    sqlite3_free(oldest);
+    pw_page_free(oldest);
   }
   pthread_mutex_unlock(&db->mu);
   pw_point_let_go(db);

@@ -15,7 +15,7 @@ static void destroy(pw_db *db) {
     pw_batch *batch = db->batches;
     uint32_t i;
     db->batches = batch->next;
-    for (i = 0; i < batch->npage; i++) sqlite3_free(batch->pages[i]);
+    for (i = 0; i < batch->npage; i++) pw_page_free(batch->pages[i]);
     sqlite3_free(batch);
   }
   sqlite3_free(db->pending.bucket);

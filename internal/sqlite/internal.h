@@ -177,6 +177,10 @@ static inline pw_job *pw_job_of(pw_op *op) {
   return (pw_job *)op;
 }
 
+/* pagepool.c */
+pw_page *pw_page_new(void);
+void pw_page_free(pw_page *page);
+
 /* pagemap.c */
 pw_page *pw_pagemap_find(const pw_pagemap *map, uint64_t key);
 int pw_pagemap_put(pw_pagemap *map, pw_page *page); /* replaces; SQLITE_NOMEM */
@@ -199,6 +203,7 @@ int pw_cond_wait_until(pthread_cond_t *cond, pthread_mutex_t *mu, int64_t until_
 #define PW_TUNE_POINT_READS     2
 #define PW_TUNE_HELD_READS      3
 #define PW_TUNE_RESIDENT_WRITES 4
+#define PW_TUNE_PAGE_POOL       5
 void pw_tune_init(void);
 int pw_tuned_off(int technique);
 

@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include "internal.h"
 
-static const char *const names[] = {"no-inline-reads", "no-inline-writes", "no-point-reads",
-                                    "no-held-reads", "no-resident-writes"};
+static const char *const names[] = {"no-inline-reads", "no-inline-writes",   "no-point-reads",
+                                    "no-held-reads",   "no-resident-writes", "no-page-pool"};
 static unsigned off;
 
 static int listed(const char *list, const char *name) {

@@ -1,6 +1,6 @@
 // Package memfault makes allocations of SQLite and of the engine in C fail, for tests. The engine takes all its memory from
 // sqlite3_malloc64, so one wrapper around SQLite's allocator sees every allocation; a program that imports this package has
-// it installed.
+// it installed. Only the memory of pages is kept by the engine, which is switched off here.
 package memfault
 
 /*
@@ -66,11 +66,15 @@ import "C"
 
 import (
 	"fmt"
+	"os"
 
 	_ "github.com/mattn/go-sqlite3" // links SQLite
 )
 
 func init() {
+	if err := os.Setenv("PAGEWIRE_TUNE", "no-page-pool"); err != nil {
+		panic(err)
+	}
 	if rc := C.pw_install(); rc != 0 {
 		panic(fmt.Sprintf("memfault: SQLite refuses the allocator with %d: it was used before", rc))
 	}

@@ -18,6 +18,7 @@ import (
 
 	"github.com/pagewire/pagewire/internal/channel"
 	"github.com/pagewire/pagewire/internal/sqlite"
+	"github.com/pagewire/pagewire/internal/sysmon"
 )
 
 func init() { go serve() }
@@ -26,6 +27,7 @@ func init() { go serve() }
 // a call runs in a goroutine of its own.
 func serve() {
 	for {
+		sysmon.Beat()
 		r := C.pw_request_next()
 		id := uint64(r.env)
 		switch r.what {

@@ -16,7 +16,15 @@ import (
 	"github.com/pagewire/pagewire/internal/channel"
 	"github.com/pagewire/pagewire/internal/pages"
 	"github.com/pagewire/pagewire/internal/protocol"
+	"github.com/pagewire/pagewire/internal/sysmon"
 )
+
+// leave is the end of every function that C calls.
+func leave() {
+	if !simulated {
+		sysmon.Beat()
+	}
+}
 
 func database(handle C.uintptr_t) *DB { return cgo.Handle(handle).Value().(*DB) }
 
@@ -40,6 +48,7 @@ func setError(to *C.pw_error, err error) {
 //
 //export goFetch
 func goFetch(handle C.uintptr_t, file C.int, index C.uint32_t, timeoutMillis C.int64_t, failure *C.pw_error) C.int {
+	defer leave()
 	db := database(handle)
 	ctx, cancel := db.beginFetch(time.Duration(timeoutMillis) * time.Millisecond)
 	defer cancel()
@@ -56,7 +65,10 @@ func goFetch(handle C.uintptr_t, file C.int, index C.uint32_t, timeoutMillis C.i
 // goInterrupt ends the fetch that the running operation waits for.
 //
 //export goInterrupt
-func goInterrupt(handle C.uintptr_t) { database(handle).interrupt() }
+func goInterrupt(handle C.uintptr_t) {
+	defer leave()
+	database(handle).interrupt()
+}
 
 // goCommit takes over a transaction. Its pages stay valid until it is resolved. If more is set it may wait for the next
 // one, or for goRelease.
@@ -65,6 +77,7 @@ func goInterrupt(handle C.uintptr_t) { database(handle).interrupt() }
 func goCommit(handle C.uintptr_t, token, size C.uint64_t, n C.uint32_t, indexes *C.uint32_t, nodes **C.pw_page,
 	dropJournal, more C.int,
 ) {
+	defer leave()
 	b := pages.Batch{Token: uint64(token), Size: uint64(size), More: more != 0}
 	b.Indexes = append(b.Indexes, unsafe.Slice((*uint32)(unsafe.Pointer(indexes)), int(n))...)
 	b.Pages = make([][]byte, n)
@@ -80,17 +93,24 @@ func goCommit(handle C.uintptr_t, token, size C.uint64_t, n C.uint32_t, indexes 
 // goRelease sends what goCommit was told to wait with.
 //
 //export goRelease
-func goRelease(handle C.uintptr_t) { database(handle).file.Release() }
+func goRelease(handle C.uintptr_t) {
+	defer leave()
+	database(handle).file.Release()
+}
 
 // goSettle waits until all that was handed over is resolved, and C has been told.
 //
 //export goSettle
-func goSettle(handle C.uintptr_t) { _ = database(handle).file.Settle(context.Background()) }
+func goSettle(handle C.uintptr_t) {
+	defer leave()
+	_ = database(handle).file.Settle(context.Background())
+}
 
 // goReload asks the server for the stored state after a failed commit.
 //
 //export goReload
 func goReload(handle C.uintptr_t, size *C.uint64_t, lost *C.int, failure *C.pw_error) C.int {
+	defer leave()
 	db := database(handle)
 	if err := db.file.Reload(context.Background()); err != nil {
 		if channel.IsLockLost(err) {
@@ -134,6 +154,7 @@ func (s sink) Failed(token uint64, err error) {
 //
 //export goDone
 func goDone(_ *C.pw_op, submitted C.uintptr_t) {
+	defer leave()
 	handle := cgo.Handle(submitted)
 	s := handle.Value().(*Submitted)
 	handle.Delete()

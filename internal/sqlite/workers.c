@@ -6,28 +6,40 @@
 ** One is called at a time. It calls the next when it has come and there is more to
 ** do than it takes itself. So what comes at once is done by as many workers as find
 ** a processor, and not by one each, of which most would wake to find a lock held.
+** Each waits for a condition of its own: glibc before 2.41 may lose a signal where
+** several threads wait for one (its bug 25847), and a call that is lost would hold
+** up all the others.
 */
 #define _GNU_SOURCE
-#include <errno.h>
-#include <time.h>
 #ifdef __linux__
 #include <sys/resource.h>
 #include <unistd.h>
 #endif
 #include "internal.h"
 
-#define MAX_WORKERS  256
-#define IDLE_SECONDS 10
-#define STACK_BYTES  (1024 * 1024)
-#define NICE         5
+#define MAX_WORKERS 256
+#define IDLE_NS     10000000000
+#define STACK_BYTES (1024 * 1024)
+#define NICE        5
+
+typedef struct worker worker;
+struct worker {
+  pthread_cond_t wake;
+  int called;
+  worker *next; /* in pool.idle or pool.spare */
+};
 
 static struct {
   pthread_mutex_t mu;
-  pthread_cond_t work;
   pw_db *first, **last; /* databases with something queued, each referenced */
-  int threads, idle;
-  int called; /* a worker that has not come yet: it is sure to look at the list */
-} pool = {.mu = PTHREAD_MUTEX_INITIALIZER, .work = PTHREAD_COND_INITIALIZER, .last = &pool.first};
+  worker *idle;         /* those that wait, the last one to begin in front */
+  worker *spare;        /* those without a thread, but for the ones never used */
+  int used;             /* how many of workers[] ever were */
+  int coming;           /* a worker was called, or started: it will look at the list */
+} pool = {.mu = PTHREAD_MUTEX_INITIALIZER, .last = &pool.first};
+
+/* Never freed: one may be signalled after its thread has gone. */
+static worker workers[MAX_WORKERS];
 
 atomic_int pw_simulated;
 
@@ -47,6 +59,17 @@ static void give_way(void) {
 #endif
 }
 
+static void push(worker **list, worker *w) {
+  w->next = *list;
+  *list = w;
+}
+
+static worker *pop(worker **list) {
+  worker *w = *list;
+  if (w) *list = w->next;
+  return w;
+}
+
 static void *work(void *arg);
 
 /* The caller holds pool.mu. Should no thread be to be had at all, the next call
@@ -54,13 +77,20 @@ static void *work(void *arg);
 static void start_worker(void) {
   pthread_attr_t attr;
   pthread_t thread;
+  worker *w = pop(&pool.spare);
 
+  if (!w) {
+    if (pool.used == MAX_WORKERS) return;
+    w = &workers[pool.used++];
+    pw_cond_init(&w->wake);
+  }
+  push(&pool.spare, w);
   if (pthread_attr_init(&attr) != 0) return;
   pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
   pthread_attr_setstacksize(&attr, STACK_BYTES);
-  if (pthread_create(&thread, &attr, work, 0) == 0) {
-    pool.threads++;
-    pool.called = 1;
+  if (pthread_create(&thread, &attr, work, w) == 0) {
+    pop(&pool.spare);
+    pool.coming = 1;
   }
   pthread_attr_destroy(&attr);
 }
@@ -68,49 +98,50 @@ static void start_worker(void) {
 /* Unlocks pool.mu, and calls a worker if there is something to do and none on its
 ** way; in this order, since it would wake only to wait for the lock. */
 static void unlock_and_call(void) {
-  int wake = 0;
+  worker *w = 0;
 
-  if (pool.first && !pool.called) {
-    if (pool.idle) {
-      wake = pool.called = 1;
-    } else if (pool.threads < MAX_WORKERS) {
-      start_worker();
-    }
+  if (pool.first && !pool.coming) {
+    w = pop(&pool.idle);
+    if (w) w->called = pool.coming = 1;
+    else start_worker();
   }
   pthread_mutex_unlock(&pool.mu);
-  if (wake) pthread_cond_signal(&pool.work);
+  if (w) pthread_cond_signal(&w->wake);
 }
 
-/* Waits until there is something to do; 0 if there was nothing for long. The
-** caller holds pool.mu. */
-static int wait_for_work(void) {
-  struct timespec until;
-  int timed_out = 0;
+/* Waits to be called; 0 if that did not happen for long. The caller holds pool.mu. */
+static int wait_for_call(worker *self) {
+  int64_t until = pw_now_ns() + IDLE_NS;
+  worker **at;
 
-  clock_gettime(CLOCK_REALTIME, &until);
-  until.tv_sec += IDLE_SECONDS;
-  pool.idle++;
-  while (!pool.first && !timed_out) {
-    timed_out = pthread_cond_timedwait(&pool.work, &pool.mu, &until) == ETIMEDOUT;
-    pool.called = 0;
+  self->called = 0;
+  push(&pool.idle, self);
+  while (!self->called) {
+    if (pw_cond_wait_until(&self->wake, &pool.mu, until) || self->called) continue;
+    for (at = &pool.idle; *at != self; at = &(*at)->next) {}
+    *at = self->next;
+    return 0;
   }
-  pool.idle--;
-  return pool.first != 0;
+  pool.coming = 0;
+  return 1;
 }
 
 static void *work(void *arg) {
-  (void)arg;
+  worker *self = arg;
+
   give_way();
   pthread_mutex_lock(&pool.mu);
-  pool.called = 0;
-  while (wait_for_work()) {
-    pw_db *db = next_ready();
+  pool.coming = 0;
+  while (pool.first || wait_for_call(self)) {
+    pw_db *db;
+    if (!pool.first) continue; /* one that was not called has taken it */
+    db = next_ready();
     unlock_and_call();
     pw_queue_run(db);
     pw_db_unref(db);
     pthread_mutex_lock(&pool.mu);
   }
-  pool.threads--;
+  push(&pool.spare, self);
   pthread_mutex_unlock(&pool.mu);
   return 0;
 }

@@ -23,7 +23,7 @@ type Options struct {
 // Defaults of Options, in bytes.
 const (
 	DefaultCacheBytes    = 12 << 20
-	DefaultMemTableBytes = 16 << 20
+	DefaultMemTableBytes = 32 << 20
 	DefaultReserveBytes  = 64 << 20
 )
 

@@ -19,9 +19,10 @@ import (
 	"github.com/pagewire/pagewire/internal/sysmon"
 )
 
-// leave is the end of every function that C calls.
+// leave is the end of every function that C calls. No thread of C's does where all is simulated, and a timer would move
+// the clock.
 func leave() {
-	if !simulated {
+	if C.pw_simulated == 0 {
 		sysmon.Beat()
 	}
 }

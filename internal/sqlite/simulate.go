@@ -11,12 +11,7 @@ import "time"
 // the engine's own threads, and take the time from package time. Goroutines that block in a page miss are then seen by
 // testing/synctest, and its clock is SQLite's too. It must be called before the first database is opened; internal/sim
 // does.
-func Simulate() {
-	simulated = true
-	C.pw_simulated = 1
-}
-
-var simulated bool
+func Simulate() { C.pw_simulated = 1 }
 
 // goWork is the worker of an operation that was queued.
 //

@@ -77,18 +77,15 @@ static void *work(void *arg);
 static void start_worker(void) {
   pthread_attr_t attr;
   pthread_t thread;
-  worker *w = pop(&pool.spare);
 
-  if (!w) {
-    if (pool.used == MAX_WORKERS) return;
-    w = &workers[pool.used++];
-    pw_cond_init(&w->wake);
+  if (!pool.spare && pool.used < MAX_WORKERS) {
+    pw_cond_init(&workers[pool.used].wake);
+    push(&pool.spare, &workers[pool.used++]);
   }
-  push(&pool.spare, w);
-  if (pthread_attr_init(&attr) != 0) return;
+  if (!pool.spare || pthread_attr_init(&attr) != 0) return;
   pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
   pthread_attr_setstacksize(&attr, STACK_BYTES);
-  if (pthread_create(&thread, &attr, work, w) == 0) {
+  if (pthread_create(&thread, &attr, work, pool.spare) == 0) {
     pop(&pool.spare);
     pool.coming = 1;
   }
@@ -112,18 +109,19 @@ static void unlock_and_call(void) {
 /* Waits to be called; 0 if that did not happen for long. The caller holds pool.mu. */
 static int wait_for_call(worker *self) {
   int64_t until = pw_now_ns() + IDLE_NS;
+  int in_time = 1;
   worker **at;
 
   self->called = 0;
   push(&pool.idle, self);
-  while (!self->called) {
-    if (pw_cond_wait_until(&self->wake, &pool.mu, until) || self->called) continue;
-    for (at = &pool.idle; *at != self; at = &(*at)->next) {}
-    *at = self->next;
-    return 0;
+  while (!self->called && in_time) in_time = pw_cond_wait_until(&self->wake, &pool.mu, until);
+  if (self->called) {
+    pool.coming = 0;
+    return 1;
   }
-  pool.coming = 0;
-  return 1;
+  for (at = &pool.idle; *at != self; at = &(*at)->next) {}
+  *at = self->next;
+  return 0;
 }
 
 static void *work(void *arg) {

@@ -5,13 +5,19 @@ import (
 	"time"
 )
 
-// pace is how long a timer takes that Beat starts, and about how long a stop of the world can last for what Beat is there for.
-const pace = 10 * time.Millisecond
+const (
+	// pace is how long a timer takes that Beat starts, and about how long a stop of the world can last for what Beat is there
+	// for.
+	pace = 10 * time.Millisecond
+	// reserve is how long the timer takes that is due when none of them is: one has ended, and has not started the next.
+	reserve = 10 * pace
+)
 
 // pulse is one for the process, as the monitor is.
 var pulse struct {
 	beating atomic.Bool // a timer is due within a pace
 	again   atomic.Bool // Beat was called since one was
+	reserve *time.Timer // does nothing; of who has set beating, until it starts that timer
 }
 
 // Beat keeps the monitor from sleeping through a stop of the world, which Go's collector needs twice a cycle. It is to be
@@ -31,9 +37,15 @@ func Beat() {
 }
 
 func beat() {
-	if !pulse.beating.Load() && pulse.beating.CompareAndSwap(false, true) {
-		time.AfterFunc(pace, due)
+	if pulse.beating.Load() || !pulse.beating.CompareAndSwap(false, true) {
+		return
 	}
+	if pulse.reserve == nil {
+		pulse.reserve = time.AfterFunc(reserve, func() {})
+	} else {
+		pulse.reserve.Reset(reserve)
+	}
+	time.AfterFunc(pace, due)
 }
 
 func due() {

@@ -87,7 +87,7 @@ func (c *Channel) lost(k *conn, err error) {
 	// What is left in flight belongs to actors that are lost or closed already: nobody will ask for them again.
 	for _, cl := range owed {
 		if cl.conn == k {
-			c.finish(cl, cl.actor.ended())
+			c.finish(cl, cl.unresolved(cl.actor.ended()))
 		}
 	}
 	if c.closing {

@@ -20,6 +20,7 @@ var faultRates = map[string]float64{
 	"store error":       0.03,  // a store operation: nothing is done
 	"store error after": 0.03,  // a store operation: it is done, and reported as failed
 	"store stalls":      0.02,  // a store operation: it begins up to a minute late
+	"store dawdles":     0.02,  // a store operation: it is done, and answered up to a minute late
 	"crash":             0.003, // any step: its process crashes
 }
 

@@ -196,21 +196,21 @@ func (m *Model) told(t *Txn, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	a := m.actor(name)
-	t.fate = fateOf(err)
+	t.fate = m.w.fateOf(err)
 	m.w.check(a, t)
 }
 
-// mayBeStored are the codes that leave open whether a commit was applied.
-var mayBeStored = []string{"commit_indeterminate", "lock_lost", "aborted"}
-
-func fateOf(err error) fate {
+// fateOf reads what the caller of a transaction was told.
+func (w *World) fateOf(err error) fate {
 	switch code := codeOf(err); {
 	case err == nil:
 		return acked
 	case err == errCrashed:
 		return pending
-	case slices.Contains(mayBeStored, code):
+	case code == "commit_indeterminate" || code == "aborted":
 		return unknown
+	case code == "lock_lost" && w.Faults["twin"] > 0:
+		return unknown // the twin's resume ended the session, and the twin's copy of the commit may have been applied
 	}
 	return failed
 }

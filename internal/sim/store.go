@@ -19,9 +19,10 @@ type StoreOp struct {
 
 // StoreFault is what happens to an operation.
 type StoreFault struct {
-	Before bool // it fails and does nothing
-	After  bool // it is done, and fails all the same
-	Delay  time.Duration
+	Before bool          // it fails and does nothing
+	After  bool          // it is done, and fails all the same
+	Delay  time.Duration // before it begins
+	Late   time.Duration // before it is answered
 }
 
 var errStore = errors.New("sim: the store failed")
@@ -59,6 +60,9 @@ func (n *nodeStore) do(op *StoreOp, step string, fn func() error) error {
 	if w.chance("store stalls", r) {
 		f.Delay += between(r, time.Second, time.Minute)
 	}
+	if w.chance("store dawdles", r) {
+		f.Late += between(r, time.Millisecond, time.Minute)
+	}
 	w.step("server before "+step, n.s)
 	time.Sleep(between(r, 1, 200*time.Microsecond) + f.Delay)
 	w.awake(n.s.Name, identity, &n.s.mu, &n.s.frozen)
@@ -71,7 +75,7 @@ func (n *nodeStore) do(op *StoreOp, step string, fn func() error) error {
 	}
 	err := fn()
 	w.step("server after "+step, n.s)
-	time.Sleep(between(r, 1, 100*time.Microsecond))
+	time.Sleep(between(r, 1, 100*time.Microsecond) + f.Late)
 	w.awake(n.s.Name, identity, &n.s.mu, &n.s.frozen)
 	if n.dead.Load() {
 		return store.ErrClosed

@@ -7,6 +7,7 @@ import { PagewireError } from "./errors.js";
 import type { Kv } from "./kv.js";
 import { checkLimits, type Limits, timeoutOf } from "./limits.js";
 import { addMetrics, type DatabaseMetrics, noMetrics } from "./metrics.js";
+import { checkNames, type Names } from "./names.js";
 import { checkActor, type Integers, modeOf, type RowMode } from "./options.js";
 
 /** What to do when another session has the actor open: fail, wait for it, or take the actor over from it. */
@@ -29,6 +30,19 @@ export interface OpenOptions extends Limits {
   /** Statements kept by their text, 128 unless told otherwise. */
   cachedStatements?: number | undefined;
 }
+
+const openNames: Names<OpenOptions> = {
+  mode: true,
+  waitMs: true,
+  preload: true,
+  cacheBytes: true,
+  integers: true,
+  rowMode: true,
+  callTimeout: true,
+  cachedStatements: true,
+  signal: true,
+  timeout: true,
+};
 
 /** Limits that the server announced. */
 export interface ServerLimits {
@@ -144,6 +158,7 @@ export class Channel extends EventEmitter<ChannelEvents> {
   #request(actor: string, options: OpenOptions): object {
     this.#check();
     checkActor(actor);
+    checkNames("open", options, openNames);
     modeOf(options.integers ?? "mixed", options.rowMode ?? "object");
     timeoutOf(options.callTimeout, 0);
     return {

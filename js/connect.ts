@@ -3,6 +3,7 @@
 import { call, callSync } from "./calls.js";
 import type { Channel, Connected } from "./channel.js";
 import { bytesOf, type Limits, timeoutOf } from "./limits.js";
+import { checkNames, type Names } from "./names.js";
 import { listen } from "./native.js";
 
 // What comes after the answer is most of the package: it is compiled while the server answers, not by who only requires the
@@ -29,11 +30,24 @@ export interface ConnectOptions extends Limits {
   cacheBudget?: number | undefined;
 }
 
+const names: Names<ConnectOptions> = {
+  url: true,
+  token: true,
+  namespace: true,
+  connectTimeout: true,
+  requestTimeout: true,
+  backoff: true,
+  cacheBudget: true,
+  signal: true,
+  timeout: true,
+};
+
 function deliver(event: string): void {
   channels().deliver(event);
 }
 
 function connectRequest(options: ConnectOptions): object {
+  checkNames("connect", options, names);
   if (typeof options?.url !== "string") throw new TypeError("connect: url is missing");
   return {
     url: options.url,

@@ -5,6 +5,7 @@ import { call } from "./calls.js";
 import type { OpenMode } from "./channel.js";
 import { PagewireError } from "./errors.js";
 import type { Limits } from "./limits.js";
+import { checkNames, type Names } from "./names.js";
 
 /** A key or a value; a string stands for its UTF-8 bytes. */
 export type KvBytes = Uint8Array | string;
@@ -29,6 +30,8 @@ export interface KvOpenOptions extends Limits {
       }
     | undefined;
 }
+
+const openNames: Names<KvOpenOptions> = { mode: true, waitMs: true, preload: true, signal: true, timeout: true };
 
 /** What an open found. A key that was not scanned may exist all the same. */
 export interface KvOpened {
@@ -90,6 +93,7 @@ export class Kv {
 
   async open(options: KvOpenOptions = {}): Promise<KvOpened> {
     if (this.#handle !== undefined) throw new PagewireError("bad_request", "the key-value handle is open already");
+    checkNames("kv.open", options, openNames);
     const keys = (options.preload?.keys ?? []).map((key) => bytesOf(key, "a key to preload"));
     const prefixes = options.preload?.prefixes ?? [];
     const request = {

@@ -4,6 +4,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync } from "node:fs";
 import { PagewireError } from "./errors.js";
 import { findCommand } from "./loader.js";
+import { checkNames, type Names } from "./names.js";
 
 export interface ServerOptions {
   /** Where the data is. Without it, a temporary directory that the server removes when it ends. */
@@ -19,6 +20,15 @@ export interface ServerOptions {
   /** Milliseconds for the server to be ready, 30 s unless told otherwise. */
   timeout?: number | undefined;
 }
+
+const names: Names<ServerOptions> = {
+  dataDir: true,
+  token: true,
+  port: true,
+  args: true,
+  command: true,
+  timeout: true,
+};
 
 export interface RunningServer extends AsyncDisposable {
   readonly url: string;
@@ -51,6 +61,7 @@ class Output {
 
 /** Starts a server on 127.0.0.1. Rejects with "server_failed", whose message holds what the server wrote. */
 export async function startServer(options: ServerOptions = {}): Promise<RunningServer> {
+  checkNames("startServer", options, names);
   const command = options.command ?? findCommand();
   if (!existsSync(command)) {
     throw new PagewireError("server_failed", `the program ${command} is missing; build it with: npm run build`);

@@ -2,7 +2,8 @@
 
 import assert from "node:assert/strict";
 import test from "node:test";
-import { PagewireError } from "pagewire";
+import { connect, connectSync, PagewireError } from "pagewire";
+import { startServer } from "pagewire/server";
 import { serve } from "../js/harness.mjs";
 
 const s = serve({ token: "secret-of-this-test" });
@@ -33,6 +34,24 @@ const ways = {
   batchSync: async (db, sql, params) => db.batchSync([["SELECT 1"], [sql, params]]),
 };
 const insert = "INSERT INTO t (v) VALUES (?)";
+
+test("an option that does not exist is refused, for it may be a misspelt one", async () => {
+  const { url } = s.server;
+  const refused = (call, name) => ({
+    name: "TypeError",
+    message: new RegExp(`^${call}: there is no option "${name}"; there are .*`),
+  });
+  await assert.rejects(startServer({ data: "where nothing would be kept" }), refused("startServer", "data"));
+  await assert.rejects(connect({ url, authToken: "secret" }), (error) => {
+    assert.doesNotMatch(error.message, /secret/);
+    return refused("connect", "authToken").message.test(error.message);
+  });
+  assert.throws(() => connectSync({ url, namespaces: "n" }), refused("connect", "namespaces"));
+  await assert.rejects(s.channel.open("a", { rowmode: "array" }), refused("open", "rowmode"));
+  assert.throws(() => s.channel.openSync("a", { wait: 1 }), refused("open", "wait"));
+  await assert.rejects(s.channel.kv("a").open({ preloads: [] }), refused("kv.open", "preloads"));
+  await (await s.channel.open("a")).close(); // nothing has locked it
+});
 
 test("values that cannot be bound are TypeErrors that name the parameter", async (t) => {
   const db = await table(t);

@@ -145,7 +145,7 @@ function plan() {
 
 /** Runs one workload at one latency on systems; answers a result for each. */
 async function measure({ workload, latencyMs, names }) {
-  const { maxRounds = rounds, peerRounds = rounds, restart = false } = workloads[workload];
+  const { maxRounds = rounds, peerRounds = rounds, restart = false, cold = false } = workloads[workload];
   const most = Math.min(rounds, maxRounds);
   const roundsOf = ({ name, adapter }) =>
     Math.min(most, name === "pagewire" ? most : peerRounds, adapter.rounds?.[workload] ?? most);
@@ -180,6 +180,7 @@ async function measure({ workload, latencyMs, names }) {
       for (const system of turns) {
         const turn = async () => {
           if (restart) await system.restart();
+          if (cold) system.touchFiles();
           const began = performance.now();
           done.get(system).push(await system.order("round", { workload, round }));
           tookMs.set(system.name, tookMs.get(system.name) + performance.now() - began);

@@ -1,7 +1,7 @@
 // A system under test: its process, and the server that it talks to.
 
 import { fork } from "node:child_process";
-import { mkdirSync, rmSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { adapters } from "./adapters/index.mjs";
 import { end, services } from "./services.mjs";
@@ -77,6 +77,17 @@ export class System {
       worker.on("exit", onExit);
     });
     return this.#waiting;
+  }
+
+  /** Reads its files, so that they are in memory: the kernel may have paged out what nobody has touched for a while. */
+  touchFiles() {
+    for (const entry of readdirSync(this.options.dir, { recursive: true, withFileTypes: true })) {
+      try {
+        if (entry.isFile()) readFileSync(join(entry.parentPath, entry.name));
+      } catch (error) {
+        if (error.code !== "ENOENT") throw error; // a server may remove its files at any time
+      }
+    }
   }
 
   /** Ends its process, and keeps the server. */

@@ -6,6 +6,7 @@ import { byId, MIB, noMemory, opened } from "./shared.mjs";
 
 /** A cold scan: a handle is opened, and the first statement reads every page of the table. */
 const coldScan = (order, rows, chars = 900) => ({
+  cold: true,
   unit: "ms",
   latencies: [0, 10],
   without: noMemory,
@@ -62,6 +63,7 @@ export const cold = {
 
   "cold-index-lookup": {
     what: "2,000 rows of 100,000 through the index on num, right after opening",
+    cold: true,
     unit: "ms",
     latencies: [0, 10],
     without: noMemory,

@@ -11,6 +11,7 @@
 //   maxRounds  rounds at most; peerRounds those of all but Pagewire
 //   long       with --quick, only the systems that its targets speak of run it
 //   restart    run each round in processes and servers that have just been started
+//   cold       have the kernel keep the system's files in memory before each round
 //   prepare    fills databases; what it answers is passed on
 //   round      one round: answers what meter.stop() answers. Throws if a result is wrong
 //

@@ -3,6 +3,7 @@ package sim
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/pagewire/pagewire/internal/channel"
@@ -207,8 +208,10 @@ func (w *World) fateOf(err error) fate {
 		return acked
 	case err == errCrashed:
 		return pending
-	case code == "commit_indeterminate" || code == "aborted":
+	case code == "commit_indeterminate":
 		return unknown
+	case code == "aborted" && strings.Contains(err.Error(), "may still become durable"):
+		return unknown // as docs/api.md promises to say
 	case code == "lock_lost" && w.Faults["twin"] > 0:
 		return unknown // the twin's resume ended the session, and the twin's copy of the commit may have been applied
 	}

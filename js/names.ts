@@ -4,7 +4,7 @@
 export type Names<T> = { readonly [name in keyof Required<T>]: true };
 
 /** Throws if `options` has a name that is not among those known; `call` is whose options they are. */
-export function checkNames<T extends object>(call: string, options: T | null | undefined, known: Names<T>): void {
+export function checkNames(call: string, options: object | null | undefined, known: Names<object>): void {
   for (const name in options) {
     if (!Object.hasOwn(known, name)) {
       throw new TypeError(

@@ -14,6 +14,7 @@ import {
   migrate,
 } from "./drizzle.js";
 import { PagewireError } from "./errors.js";
+import { checkNames, type Names } from "./names.js";
 import { ChannelPool, type Pooled } from "./pool.js";
 import { type RawClient, rawClient, type Wrap } from "./rivetkitclient.js";
 import type { Runner } from "./runner.js";
@@ -49,6 +50,24 @@ export interface DrizzleOptions<D extends object> extends ProviderOptions<Drizzl
   /** What drizzle-kit generated (`migrations.js`): those that have not been applied run before onMigrate. */
   migrations?: DrizzleMigrations | undefined;
 }
+
+const names: Names<DrizzleOptions<object>> = {
+  drizzle: true,
+  migrations: true,
+  onMigrate: true,
+  mode: true,
+  waitMs: true,
+  cacheBytes: true,
+  actorName: true,
+  closeTimeout: true,
+  url: true,
+  token: true,
+  namespace: true,
+  connectTimeout: true,
+  requestTimeout: true,
+  backoff: true,
+  cacheBudget: true,
+};
 
 /** What hooks need of an actor's context. */
 export interface HookContext {
@@ -185,6 +204,7 @@ export function pagewire<D extends object>(options: DrizzleOptions<D>): Provider
 /** A provider of raw clients: `c.db.execute(sql, ...params)`. */
 export function pagewire(options: ProviderOptions<RawClient>): Provider<RawClient>;
 export function pagewire<D extends object>(options: ProviderOptions<never> & Partial<DrizzleOptions<D>>): unknown {
+  checkNames("pagewire", options, names);
   const { drizzle, migrations, onMigrate, mode = "takeover", waitMs, cacheBytes, actorName, ...rest } = options;
   const { closeTimeout = 10_000, ...connection } = rest;
   if (typeof options.url !== "string") throw new TypeError("pagewire: url is missing");

@@ -20,6 +20,14 @@ async function start(t, options = {}, args = []) {
   return { provider: another(), another };
 }
 
+test("an option that does not exist is refused before any actor starts", () => {
+  const url = "ws://127.0.0.1:1";
+  assert.throws(() => pagewire({ url, onMigrte: () => {} }), {
+    name: "TypeError",
+    message: /^pagewire: there is no option "onMigrte"; there are drizzle, migrations, onMigrate, /,
+  });
+});
+
 test("a server's limit of actors a connection is no limit of the provider", async (t) => {
   const { provider } = await start(t, {}, ["--max-connection-actors", "2"]);
   const ids = Array.from({ length: 7 }, (_, i) => `actor-${i}`);

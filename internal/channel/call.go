@@ -27,6 +27,7 @@ type call struct {
 	onWire  bool   // its last frame was handed to conn's socket
 	sent    bool   // conn is not its first connection
 	written bool   // its last frame was handed to a socket at some time: a write may have been applied
+	before  bool   // that was the socket of an earlier connection
 
 	done chan struct{}   // closed when it is over; nil if then is set
 	then func(err error) // called instead, by whoever unlocks the channel
@@ -191,6 +192,21 @@ func (cl *call) size() uint64 {
 		return uint64(len(cl.frame)) + overhead
 	}
 	return uint64(len(cl.commit.m.Pages.Indexes))*protocol.PageSize + overhead
+}
+
+// refused makes the error of a call that was answered with err, nil if it has succeeded.
+func (cl *call) refused(err error) error {
+	switch {
+	case err == nil || !writes(cl.op):
+		return err
+	case serverCode(err) == protocol.CodeInternal:
+		// The server does not know either what became of the write: its store may fail after it has applied it.
+		return fmt.Errorf("%w: the server failed at %s: %w", ErrIndeterminate, opNames[cl.op], err)
+	case cl.before && cl.commit == nil:
+		// The earlier connection's server may have applied it. Of a commit the resume has told.
+		return fmt.Errorf("%w: %s was sent on a connection that broke, and refused when it was sent again: %w", ErrIndeterminate, opNames[cl.op], err)
+	}
+	return err
 }
 
 // unresolved makes the error of a call that ends because its actor or channel does.

@@ -287,13 +287,14 @@ func TestDrainToAnotherServer(t *testing.T) {
 	events.c = make(chan channel.Event, 100)
 }
 
-// misbehave serves the real server, but for the first connection, which it welcomes and hands to f.
-func misbehave(t *testing.T, f func(ws *websocket.Conn)) string {
+// misbehave serves the real server, but for the first connections, which it welcomes and hands to each of f.
+func misbehave(t *testing.T, f ...func(ws *websocket.Conn)) string {
 	real, err := server.New(server.Config{Store: newStore(t), Logger: slog.New(slog.DiscardHandler)})
 	require.NoError(t, err)
-	var seen atomic.Bool
+	var seen atomic.Int64
 	h := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if seen.Swap(true) {
+		n := int(seen.Add(1))
+		if n > len(f) {
 			real.ServeHTTP(w, r)
 			return
 		}
@@ -304,7 +305,7 @@ func misbehave(t *testing.T, f func(ws *websocket.Conn)) string {
 		}
 		defer ws.Close()
 		send(ws, protocol.Welcome{Namespace: protocol.DefaultNamespace, Version: protocol.Version, Limits: protocol.Limits{FrameBytes: 1 << 62, PingMillis: 1 << 62, ActorQueue: 1 << 63, CommitBytes: 1 << 63}})
-		f(ws)
+		f[n-1](ws)
 		_, _, _ = ws.ReadMessage()
 	}))
 	t.Cleanup(func() {

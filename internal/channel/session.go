@@ -96,7 +96,7 @@ func (a *Actor) pump() {
 	for a.next < len(a.pending) && a.inflight < window && !a.streaming {
 		cl := a.pending[a.next]
 		if err := k.fits(cl); err != nil {
-			a.c.finish(cl, err)
+			a.c.finish(cl, cl.refused(err))
 			continue
 		}
 		if k.draining && cl.op == protocol.OpOpen {
@@ -167,17 +167,15 @@ func (a *Actor) answered(k *conn, cl *call, err error) {
 		a.abort(ErrActorClosed)
 		return
 	}
+	reason := err
 	if gone {
-		if a.state != lost {
-			a.lose(err)
-		}
 		err = fmt.Errorf("%w: %w", ErrLockLost, err)
 	}
-	if writes(cl.op) && serverCode(err) == protocol.CodeInternal {
-		// The server does not know either what became of the write: its store may fail after it has applied it.
-		err = fmt.Errorf("%w: the server failed at %s: %w", ErrIndeterminate, opNames[cl.op], err)
+	c.finish(cl, cl.refused(err))
+	if gone {
+		// After the call, whose own fate is known.
+		a.lose(reason)
 	}
-	c.finish(cl, err)
 	a.move()
 }
 
@@ -223,7 +221,7 @@ func (a *Actor) detach(k *conn) {
 	}
 	a.conn, a.next, a.inflight, a.streaming = nil, 0, 0, false
 	for _, cl := range a.pending {
-		cl.conn = nil
+		cl.conn, cl.before = nil, cl.written
 	}
 }
 

@@ -62,8 +62,15 @@ func (m *Model) kvAcked(p *kvPut) {
 	}
 }
 
-// kvSeen checks what was read from a moment on: a value that somebody tried to store, and that nothing acknowledged had
-// replaced by then (I1, I2, I9).
+// kvRefused notes that it was not stored, and never will be (I6).
+func (m *Model) kvRefused(p *kvPut) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	p.gone = 1 // before any read
+}
+
+// kvSeen checks what was read from a moment on: a value that somebody tried to store and was not refused, and that nothing
+// acknowledged had replaced by then (I1, I2, I6, I9).
 func (m *Model) kvSeen(h *Handle, from time.Duration, key string, value []byte) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -93,8 +100,11 @@ func (d *program) kv() {
 			p := d.w.Model.kvBegin(h, k)
 			err := h.actor.Put(ctx, &protocol.Put{Keys: [][]byte{[]byte(k)}, Values: [][]byte{fmt.Append(nil, p.value)}})
 			d.w.Event("kv put", "%s %s %s=%d: %v", d.c.Name, actorID(d.actor), k, p.value, err)
-			if err == nil {
+			switch d.w.fateOf(err) {
+			case acked:
 				d.w.Model.kvAcked(p)
+			case failed:
+				d.w.Model.kvRefused(p)
 			}
 		} else if err := d.kvCheck(ctx, k); err != nil {
 			return

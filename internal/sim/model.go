@@ -201,7 +201,7 @@ func (m *Model) told(t *Txn, err error) {
 	m.w.check(a, t)
 }
 
-// fateOf reads what the caller of a transaction was told.
+// fateOf reads what the caller of a transaction, or of a put, was told.
 func (w *World) fateOf(err error) fate {
 	switch code := codeOf(err); {
 	case err == nil:

@@ -93,7 +93,7 @@ static void shrink_cache(pw_db *db, int64_t bytes) {
 void pw_budget_give_back(pw_db *db) {
   int64_t keep, before;
 
-  pthread_mutex_lock(&db->mu);
+  pw_lock(db);
   keep = db->give_back - 1;
   db->give_back = 0;
   before = db->counted;
@@ -110,7 +110,7 @@ void pw_budget_give_back(pw_db *db) {
     shrink_cache(db, keep);
     pw_budget_measure(db);
   }
-  pthread_mutex_lock(&db->mu);
+  pw_lock(db);
   pw_budget_count(db);
   if (db->counted < before) atomic_fetch_add(&given_back, (uint64_t)(before - db->counted));
   pthread_mutex_unlock(&db->mu);
@@ -174,7 +174,7 @@ static void enforce(int64_t now) {
   open = pw_registry_all(&n);
   all = sqlite3_malloc64((uint64_t)n * sizeof(*all) + 1);
   for (i = 0; all && i < n; i++) {
-    pthread_mutex_lock(&open[i]->mu);
+    pw_lock(open[i]);
     all[i] = (holder){open[i], atomic_load(&open[i]->used), open[i]->counted};
     pthread_mutex_unlock(&open[i]->mu);
   }

@@ -28,7 +28,7 @@ int pw_commit_allowed(pw_db *db) {
     db->refused = 0;
     return SQLITE_OK;
   }
-  pthread_mutex_lock(&db->mu);
+  pw_lock(db);
   failed = db->failed || db->lost;
   if (failed) {
     pw_error_copy(&db->io_error, db->lost ? &db->loss : &db->failure);
@@ -117,7 +117,7 @@ int pw_commit_hand_over(pw_db *db, int drop_journal) {
   batch->pages = (pw_page **)(batch + 1);
   batch->indexes = (uint32_t *)(batch->pages + n);
 
-  pthread_mutex_lock(&db->mu);
+  pw_lock(db);
   rc = fill_batch(db, batch);
   if (db->size < db->committed_size) drop_past(db, db->size);
   batch->token = ++db->handed;
@@ -148,7 +148,7 @@ void pw_commit_discard(pw_db *db) {
 
 /* Go: every batch up to token is durable. */
 void pw_db_committed(pw_db *db, uint64_t token) {
-  pthread_mutex_lock(&db->mu);
+  pw_lock(db);
   if (token > db->acked) db->acked = token;
   while (db->batches && db->batches->token <= token) {
     pw_batch *batch = db->batches;
@@ -168,7 +168,7 @@ void pw_db_failed(pw_db *db, uint64_t token, const char *code, const char *messa
   pw_op *told;
 
   pw_error_set(&why, code, 0, message);
-  pthread_mutex_lock(&db->mu);
+  pw_lock(db);
   if (!db->failed) pw_error_copy(&db->failure, &why);
   db->failed = 1;
   told = pw_queue_open_gate(db, token, &why);
@@ -178,7 +178,7 @@ void pw_db_failed(pw_db *db, uint64_t token, const char *code, const char *messa
 
 /* Go: the lock is lost, for good. */
 void pw_db_lost(pw_db *db, const pw_error *error) {
-  pthread_mutex_lock(&db->mu);
+  pw_lock(db);
   db->lost = 1;
   pw_error_copy(&db->loss, error);
   pthread_mutex_unlock(&db->mu);
@@ -193,7 +193,7 @@ void pw_db_stage(pw_db *db, int file, uint32_t index, const void *data, int aske
   page->asked = asked;
   if (data) memcpy(page->data, data, PW_PAGE);
   else memset(page->data, 0, PW_PAGE);
-  pthread_mutex_lock(&db->mu);
+  pw_lock(db);
   if (pw_pagemap_find(&db->pending, page->key) ||
       (!asked && pw_pagemap_find(&db->staged, page->key)) ||
       pw_pagemap_put(&db->staged, page) != SQLITE_OK) {
@@ -213,7 +213,7 @@ void pw_db_stage(pw_db *db, int file, uint32_t index, const void *data, int aske
 }
 
 static void forget_unacknowledged(pw_db *db) {
-  pthread_mutex_lock(&db->mu);
+  pw_lock(db);
   while (db->batches) {
     pw_batch *batch = db->batches;
     db->batches = batch->next;
@@ -272,7 +272,7 @@ int pw_commit_reload(pw_db *db, pw_error *error) {
     return 1;
   }
   db->epoch++;
-  pthread_mutex_lock(&db->mu);
+  pw_lock(db);
   db->failed = 0;
   db->acked = db->handed; /* whoever waited for one that failed has been told */
   pw_error_clear(&db->failure);

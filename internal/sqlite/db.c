@@ -122,7 +122,7 @@ int pw_db_start(pw_db *db, uint64_t cache_bytes, pw_error *error) {
     pw_error_set(error, "internal_error", rc, "SQLite could not be initialised");
     return rc;
   }
-  pthread_mutex_lock(&db->mu);
+  pw_lock(db);
   db->busy = 1;
   pthread_mutex_unlock(&db->mu);
   pw_registry_add(db);
@@ -140,7 +140,7 @@ int pw_db_start(pw_db *db, uint64_t cache_bytes, pw_error *error) {
     pw_registry_remove(db);
   }
   if (rc == SQLITE_OK) pw_budget_measure(db);
-  pthread_mutex_lock(&db->mu);
+  pw_lock(db);
   pw_budget_count(db);
   db->busy = 0;
   if (rc == SQLITE_OK) pw_queue_unlock(db);
@@ -160,7 +160,7 @@ void pw_db_stop(pw_db *db) {
   pw_commit_discard(db);
   pw_registry_remove(db);
 
-  pthread_mutex_lock(&db->mu);
+  pw_lock(db);
   db->conn = 0;
   db->closed = 1;
   db->busy = 0;
@@ -180,7 +180,7 @@ uint32_t pw_db_hints(pw_db *db, uint32_t *out) {
 void pw_db_metrics(pw_db *db, pw_metrics *out) {
   int cache = 0, high = 0;
 
-  pthread_mutex_lock(&db->mu);
+  pw_lock(db);
   *out = db->metrics;
   out->vfs_staged_bytes = (uint64_t)db->staged.npage * PW_PAGE;
   out->vfs_pending_bytes = (uint64_t)db->pending.npage * PW_PAGE;

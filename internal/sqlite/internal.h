@@ -75,6 +75,7 @@ struct pw_db {
   pthread_mutex_t mu;            /* guards everything up to the next blank line */
   pthread_cond_t changed;        /* busy, acked, failed or closed changed */
   int busy;                      /* a thread runs an operation */
+  atomic_int door;               /* see lock.c; not guarded */
   int scheduled;                 /* in the workers' list */
   int closing, closed;
   pw_op *queue, **queue_tail;
@@ -196,6 +197,13 @@ int pw_vfs_register(void);
 int64_t pw_now_ns(void);
 void pw_cond_init(pthread_cond_t *cond);
 int pw_cond_wait_until(pthread_cond_t *cond, pthread_mutex_t *mu, int64_t until_ns);
+
+/* lock.c */
+void pw_lock(pw_db *db);
+int pw_wait(pw_db *db, int64_t until_ns);
+void pw_open_door(pw_db *db);
+int pw_enter_as_guest(pw_db *db);
+int pw_leave_as_guest(pw_db *db);
 
 /* tune.c */
 #define PW_TUNE_INLINE_READS    0

@@ -62,10 +62,17 @@ static int must_call(pw_db *db) {
   return 1;
 }
 
+/* May a thread take the database and read at once? The caller holds db->mu. */
+static int is_idle(const pw_db *db) {
+  return !(db->busy || db->queue || db->closing || db->failed || db->lost ||
+           db->handed != db->acked);
+}
+
 /* Unlocks db->mu and calls a worker if there is something to do; in this order,
 ** since the worker would wake only to wait for the lock. */
 void pw_queue_unlock(pw_db *db) {
   int call = must_call(db);
+  if (is_idle(db)) pw_open_door(db);
   pthread_mutex_unlock(&db->mu);
   if (call) pw_workers_schedule(db);
 }
@@ -157,7 +164,7 @@ void pw_op_submit(pw_op *op, pw_done_fn done, void *ctx) {
   job->done = done;
   job->ctx = ctx;
   start_timeout(op);
-  pthread_mutex_lock(&db->mu);
+  pw_lock(db);
   refused = db->closing || op->failed;
   if (refused) {
     if (!op->failed) fail_closed(op);
@@ -179,7 +186,7 @@ static void tidy(pw_db *db) {
   pthread_mutex_unlock(&db->mu);
   pw_stmt_collect(db);
   if (give_back) pw_budget_give_back(db);
-  pthread_mutex_lock(&db->mu);
+  pw_lock(db);
   end(db);
 }
 
@@ -188,7 +195,7 @@ static void tidy(pw_db *db) {
 int64_t pw_queue_give_back(pw_db *db, int64_t keep) {
   int64_t held;
 
-  pthread_mutex_lock(&db->mu);
+  pw_lock(db);
   if (!db->closing) db->give_back = keep + 1;
   if (!db->busy && !db->closing) tidy(db);
   held = db->counted;
@@ -210,7 +217,7 @@ int pw_queue_goes_on(const pw_db *db) {
 void pw_queue_run(pw_db *db) {
   int n, owned = 0; /* between operations, for the commit that is held */
 
-  pthread_mutex_lock(&db->mu);
+  pw_lock(db);
   db->scheduled = 0;
   if (!db->busy && !db->closing && (db->give_back || (db->garbage && !db->queue))) tidy(db);
   for (n = 0; n < RUN_LIMIT; n++) {
@@ -222,14 +229,14 @@ void pw_queue_run(pw_db *db) {
     pthread_mutex_unlock(&db->mu);
     pw_op_run(op);
     pw_budget_measure(db);
-    pthread_mutex_lock(&db->mu);
+    pw_lock(db);
     db->may_hold = 0;
     end(db);
     owned = db->held;
     if (settle(db, pw_job_of(op))) {
       pthread_mutex_unlock(&db->mu);
       finish(pw_job_of(op));
-      pthread_mutex_lock(&db->mu);
+      pw_lock(db);
     } else {
       append(&db->gated_tail, op);
     }
@@ -237,7 +244,7 @@ void pw_queue_run(pw_db *db) {
   if (owned) {
     pthread_mutex_unlock(&db->mu);
     goRelease(db->handle);
-    pthread_mutex_lock(&db->mu);
+    pw_lock(db);
     db->held = 0;
     end(db);
   }
@@ -278,9 +285,8 @@ void pw_queue_tell(pw_db *db, pw_op *list) {
 static int enter(pw_db *db, pw_op *op) {
   int idle;
 
-  pthread_mutex_lock(&db->mu);
-  idle =
-      !(db->busy || db->queue || db->closing || db->failed || db->lost || db->handed != db->acked);
+  pw_lock(db);
+  idle = is_idle(db);
   if (idle) begin(db, op);
   pthread_mutex_unlock(&db->mu);
   return idle;
@@ -289,7 +295,7 @@ static int enter(pw_db *db, pw_op *op) {
 /* Gives it back. SQLite had read so many pages before. */
 static void leave(pw_db *db, uint64_t reads) {
   if (db->metrics.vfs_reads != reads) pw_budget_measure(db);
-  pthread_mutex_lock(&db->mu);
+  pw_lock(db);
   end(db);
   pw_queue_unlock(db);
 }
@@ -319,18 +325,14 @@ int pw_stmt_read(pw_stmt *stmt, const pw_value *params, uint32_t n, uint32_t sha
   uint64_t reads = db->metrics.vfs_reads;
   int ran;
 
-  if (!enter(db, 0)) return PW_DEFER;
+  if (pw_enter_as_guest(db)) {
+    atomic_store_explicit(&db->cancelled, 0, memory_order_relaxed); /* as begin() does */
+  } else if (!enter(db, 0)) {
+    return PW_DEFER;
+  }
   ran = pw_point_run(stmt, params, n, shape, row);
-  leave(db, reads);
+  if (db->metrics.vfs_reads != reads || !pw_leave_as_guest(db)) leave(db, reads);
   return ran ? PW_DONE : PW_DEFER;
-}
-
-/* Waits for a change of db; 0 if the operation's time was over before. The
-** caller holds db->mu. */
-static int wait_for_change(pw_db *db, const pw_job *job) {
-  if (job->until_ns) return pw_cond_wait_until(&db->changed, &db->mu, job->until_ns);
-  pthread_cond_wait(&db->changed, &db->mu);
-  return 1;
 }
 
 /* Runs the operation on this thread, in its turn, and waits at the gate. */
@@ -343,8 +345,8 @@ void pw_op_wait(pw_op *op) {
   if (op->failed) return;
   job->waits = 1;
   start_timeout(op);
-  pthread_mutex_lock(&db->mu);
-  while (in_time && (db->busy || db->queue) && !db->closing) in_time = wait_for_change(db, job);
+  pw_lock(db);
+  while (in_time && (db->busy || db->queue) && !db->closing) in_time = pw_wait(db, job->until_ns);
   if (db->closing) {
     fail_closed(op);
   } else if (db->busy || db->queue) {
@@ -354,12 +356,12 @@ void pw_op_wait(pw_op *op) {
     pthread_mutex_unlock(&db->mu);
     pw_op_run(op);
     pw_budget_measure(db);
-    pthread_mutex_lock(&db->mu);
+    pw_lock(db);
     end(db);
     if (!settle(db, job)) append(&db->gated_tail, op);
     if (must_call(db)) pw_workers_schedule(db); /* the lock is kept until it waits */
     in_time = 1;
-    while (in_time && job->state == OP_GATED) in_time = wait_for_change(db, job);
+    while (in_time && job->state == OP_GATED) in_time = pw_wait(db, job->until_ns);
     if (job->state == OP_GATED) {
       take(&db->gated, &db->gated_tail, op);
       fail_gated(op, "timeout");
@@ -400,7 +402,7 @@ void pw_op_cancel(pw_op *op, const char *code) {
   int finished, interrupt = 0;
 
   pw_db_ref(db);
-  pthread_mutex_lock(&db->mu);
+  pw_lock(db);
   finished = cancel(db, op, code, &interrupt);
   pthread_mutex_unlock(&db->mu);
   if (interrupt) goInterrupt(db->handle);
@@ -410,8 +412,8 @@ void pw_op_cancel(pw_op *op, const char *code) {
 
 /* Waits until what is queued has run, and lets no operation begin any more. */
 void pw_queue_stop(pw_db *db) {
-  pthread_mutex_lock(&db->mu);
-  while (db->busy || db->queue) pthread_cond_wait(&db->changed, &db->mu);
+  pw_lock(db);
+  while (db->busy || db->queue) pw_wait(db, 0);
   db->closing = 1;
   db->give_back = 0;
   db->busy = 1;
@@ -422,13 +424,13 @@ void pw_queue_stop(pw_db *db) {
 void pw_queue_cancel(pw_db *db) {
   int interrupt = 0;
 
-  pthread_mutex_lock(&db->mu);
+  pw_lock(db);
   while (db->queue) {
     pw_op *op = db->queue;
     cancel(db, op, "closed", &interrupt);
     pthread_mutex_unlock(&db->mu);
     finish(pw_job_of(op));
-    pthread_mutex_lock(&db->mu);
+    pw_lock(db);
   }
   if (db->current) cancel(db, db->current, "closed", &interrupt);
   pthread_mutex_unlock(&db->mu);

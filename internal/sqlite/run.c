@@ -284,7 +284,7 @@ static void recover(pw_op *op) {
   int in_transaction = !sqlite3_get_autocommit(db->conn);
   int failed, lost;
 
-  pthread_mutex_lock(&db->mu);
+  pw_lock(db);
   failed = db->failed;
   lost = db->lost;
   if (failed || lost) pw_error_copy(&why, lost ? &db->loss : &db->failure);

@@ -48,7 +48,7 @@ void pw_stmt_free(pw_stmt *stmt) {
 
   if (!stmt || atomic_fetch_sub(&stmt->refs, 1) != 1) return;
   db = stmt->db;
-  pthread_mutex_lock(&db->mu);
+  pw_lock(db);
   now = db->closed || !stmt->st || (!db->busy && !stmt->cursor);
   if (now) {
     finalize(stmt);
@@ -65,7 +65,7 @@ void pw_stmt_free(pw_stmt *stmt) {
 void pw_stmt_collect(pw_db *db) {
   pw_stmt *garbage;
 
-  pthread_mutex_lock(&db->mu);
+  pw_lock(db);
   garbage = db->garbage;
   db->garbage = 0;
   pthread_mutex_unlock(&db->mu);

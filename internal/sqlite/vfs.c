@@ -67,7 +67,7 @@ static int copy_from_memory(pw_db *db, uint64_t key, uint32_t offset, void *out,
     memcpy(out, page->data + offset, n);
     return 1;
   }
-  pthread_mutex_lock(&db->mu);
+  pw_lock(db);
   page = pw_pagemap_find(&db->pending, key);
   if (page) {
     memcpy(out, page->data + offset, n);
@@ -94,7 +94,7 @@ static int64_t remaining_ms(const pw_db *db) {
 /* A statement that misses pages grows the cache: others may have to give back. */
 static void make_room(pw_db *db) {
   pw_budget_measure(db);
-  pthread_mutex_lock(&db->mu);
+  pw_lock(db);
   pw_budget_count(db);
   pthread_mutex_unlock(&db->mu);
   pw_budget_check();

@@ -145,15 +145,19 @@ async function echo({ dir, latencyMs, variant }) {
   };
 }
 
-/** The same in Go, without a delay. */
-async function echoGo({ dir, variant }) {
+/** The same in Go. */
+async function echoGo({ dir, latencyMs, variant }) {
   const kind = variant === "core" ? "core" : "plain";
   const server = spawn(echoGoServer(), [kind, join(dir, "echo")], { stdio: ["pipe", "pipe", "inherit"] });
   const [told] = await once(server.stdout, "data");
+  const proxy = await delayed(Number(told), latencyMs);
   return {
-    told: { port: Number(told), pid: server.pid },
-    async delay() {},
-    stop: () => end(server, () => server.stdin.end()),
+    told: { port: proxy.port, pid: server.pid },
+    delay: proxy.set,
+    async stop() {
+      await proxy.stop();
+      await end(server, () => server.stdin.end());
+    },
   };
 }
 

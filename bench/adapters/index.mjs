@@ -56,11 +56,17 @@ const named = {
   "floor-promises-held": { file: "floor-promises", variant: "held", only: ["warm-point-read-sync"] },
   echo: { file: "echo", remote: true, service: "echo", only: ["echo", "echo-synced"] },
   "echo-threads": { file: "echo", variant: "threads", remote: true, service: "echo", only: ["echo-synced"] },
-  // At 0 ms only: with more, what they are to show is lost in the latency.
+  // All but the last at 0 ms only: with more, what they are to show is lost in the latency.
   "echo-go": { file: "echo-go", service: "echo-go", only: ["echo-synced"] },
   "echo-go-insert": { file: "echo-go", service: "echo-go", only: ["insert-autocommit"] },
   "echo-go-inline": { file: "echo-go", variant: "inline", service: "echo-go", only: ["insert-autocommit"] },
-  "echo-go-core": { file: "echo-go", variant: "core", service: "echo-go", only: ["insert-autocommit", "addon-load"] },
+  "echo-go-core": {
+    file: "echo-go",
+    variant: "core",
+    remote: true,
+    service: "echo-go",
+    only: ["insert-autocommit", "addon-load"],
+  },
 };
 
 /** What is measured unless told otherwise. */

@@ -45,7 +45,7 @@ export const writes = {
         of: "better-sqlite3-full",
         floor: { adapter: "echo-go-core" },
       },
-      { latencyMs: 10, metric: "roundTripTimes", atMost: 1.07, floor: { workload: "echo", adapter: "echo" } },
+      { latencyMs: 10, metric: "roundTripTimes", atMost: 1.07, floor: { adapter: "echo-go-core" } },
     ],
     prepare: (system) => opened(system, "autocommit", 1000),
     async round(system, db, round, { latencyMs }) {

@@ -262,7 +262,8 @@ func TestDrainToAnotherServer(t *testing.T) {
 	p.aim(addr2)
 	drained := make(chan error, 1)
 	go func() { drained <- first.Drain(context.Background()) }()
-	require.Equal(t, patience, events.next(t, channel.Drain).Grace)
+	// A reload may be refused for it before the news comes, which has the client assume a grace of its own.
+	require.Contains(t, []time.Duration{patience, 30 * time.Second}, events.next(t, channel.Drain).Grace)
 	// An open that comes now goes to the new server.
 	late := open(t, c, "late")
 	wg.Wait()

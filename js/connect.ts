@@ -30,7 +30,8 @@ export interface ConnectOptions extends Limits {
   cacheBudget?: number | undefined;
 }
 
-const names: Names<ConnectOptions> = {
+/** @internal What describes a channel, as opposed to the call that makes it. */
+export const channelNames: Names<Omit<ConnectOptions, keyof Limits>> = {
   url: true,
   token: true,
   namespace: true,
@@ -38,9 +39,9 @@ const names: Names<ConnectOptions> = {
   requestTimeout: true,
   backoff: true,
   cacheBudget: true,
-  signal: true,
-  timeout: true,
 };
+
+const names: Names<ConnectOptions> = { ...channelNames, signal: true, timeout: true };
 
 function deliver(event: string): void {
   channels().deliver(event);

@@ -3,7 +3,7 @@
 // versions 2.2 and 2.3 call a provider in the same way, and the types here fit the types of both.
 
 import type { OpenMode } from "./channel.js";
-import type { ConnectOptions } from "./connect.js";
+import { type ConnectOptions, channelNames } from "./connect.js";
 import type { Database } from "./database.js";
 import {
   type DrizzleBatch,
@@ -60,13 +60,7 @@ const names: Names<DrizzleOptions<object>> = {
   cacheBytes: true,
   actorName: true,
   closeTimeout: true,
-  url: true,
-  token: true,
-  namespace: true,
-  connectTimeout: true,
-  requestTimeout: true,
-  backoff: true,
-  cacheBudget: true,
+  ...channelNames,
 };
 
 /** What hooks need of an actor's context. */

@@ -42,20 +42,10 @@ func impostor(t testing.TB, welcome func(*protocol.Welcome), respond func(r *pro
 		if ws.WriteMessage(websocket.BinaryMessage, message(hello)) != nil {
 			return
 		}
-		for {
-			_, b, err := ws.ReadMessage()
-			if err != nil {
-				return
-			}
-			msg, err := protocol.DecodeClientFrame(b)
-			if err != nil {
-				return
-			}
-			if req, ok := msg.(*protocol.RawRequest); ok {
-				for _, m := range respond(req) {
-					if ws.WriteMessage(websocket.BinaryMessage, m) != nil {
-						return
-					}
+		for req := nextRequest(ws); req != nil; req = nextRequest(ws) {
+			for _, m := range respond(req) {
+				if ws.WriteMessage(websocket.BinaryMessage, m) != nil {
+					return
 				}
 			}
 		}

@@ -30,19 +30,7 @@ func TestI6CommitInFlightOfALostActorIsIndeterminate(t *testing.T) {
 
 // refuse answers every request with lock_lost, after the news of it if told is set.
 func refuse(ws *websocket.Conn, told bool) {
-	for {
-		_, b, err := ws.ReadMessage()
-		if err != nil {
-			return
-		}
-		frame, err := protocol.DecodeClientFrame(b)
-		if err != nil {
-			return
-		}
-		r, ok := frame.(*protocol.RawRequest)
-		if !ok {
-			continue
-		}
+	for r := nextRequest(ws); r != nil; r = nextRequest(ws) {
 		if told {
 			send(ws, protocol.LockLost{Actor: "actor", Generation: 1, Reason: "taken over"})
 		}

@@ -322,17 +322,28 @@ func send(ws *websocket.Conn, frame any) {
 	}
 }
 
+// nextRequest returns the next request, nil if none comes any more.
+func nextRequest(ws *websocket.Conn) *protocol.RawRequest {
+	for {
+		_, b, err := ws.ReadMessage()
+		if err != nil {
+			return nil
+		}
+		frame, err := protocol.DecodeClientFrame(b)
+		if err != nil {
+			return nil
+		}
+		if r, ok := frame.(*protocol.RawRequest); ok {
+			return r
+		}
+	}
+}
+
 // respond answers the next request with whatever result.
 func respond[B any](ws *websocket.Conn, result B) {
-	_, b, err := ws.ReadMessage()
-	if err != nil {
-		return
+	if r := nextRequest(ws); r != nil {
+		send(ws, protocol.Response[B]{ID: r.ID, Result: result})
 	}
-	frame, err := protocol.DecodeClientFrame(b)
-	if err != nil {
-		return
-	}
-	send(ws, protocol.Response[B]{ID: frame.(*protocol.RawRequest).ID, Result: result})
 }
 
 // Whatever a broken server sends, the connection is made anew and the request succeeds there.

@@ -1,9 +1,9 @@
 /*
 ** A durable commit with the hops of Pagewire's and nothing else of it, both ends
-** in Go (echo-go/): JavaScript hands an INSERT to a worker thread, which runs it
-** on SQLite in memory and enters Go, which writes 20 KiB to the server; a
-** goroutine of the client reads the answer and wakes JavaScript. Without a
-** statement the worker enters Go at once. In line, JavaScript's own thread does
+** in Go (echo-go/): JavaScript hands INSERTs to a worker thread, which runs them
+** on SQLite in memory and enters Go, which writes pages to the server; a
+** goroutine of the client reads the answer and wakes JavaScript. Without rows
+** the worker enters Go at once. In line, JavaScript's own thread does
 ** what the worker does. No checksums, nothing that tells actors apart, orders
 ** commits or finds one again; core, what Pagewire is made of (WebSocket, CBOR,
 ** Pebble), else bytes on a socket and in a file.
@@ -15,40 +15,54 @@
 
 /* echo-go/client */
 extern int echoConnect(int port, int core, void (*answered)(void *), void *ctx);
-extern int echoSend(void);
+extern int echoSend(int pages);
 extern void echoClose(void);
 
-/* The row of the INSERT of data.mjs that is under way. */
+/* What is under way: INSERTs of data.mjs, in a transaction if there are many, and the pages that they change. */
 static struct {
-  char key[64], value[1024];
-  size_t n_key, n_value;
-  double num;
-  int64_t created_at;
-} row;
+  int pages, rows;
+  char text[1 << 20];    /* of each row key and value, one behind the other */
+  const double *numbers; /* of each row the lengths of key and value, num, created_at */
+} request;
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
 static int handed; /* to the worker */
 static sqlite3 *db;
-static sqlite3_stmt *insert; /* if there is one to run */
+static sqlite3_stmt *insert;
 
 static napi_value fail(napi_env env, const char *what) {
   napi_throw_error(env, NULL, what);
   return NULL;
 }
 
-static int insert_row(void) {
-  sqlite3_bind_text64(insert, 1, row.key, row.n_key, SQLITE_STATIC, SQLITE_UTF8);
-  sqlite3_bind_text64(insert, 2, row.value, row.n_value, SQLITE_STATIC, SQLITE_UTF8);
-  sqlite3_bind_double(insert, 3, row.num);
-  sqlite3_bind_int64(insert, 4, row.created_at);
-  sqlite3_step(insert);
-  return sqlite3_reset(insert) == SQLITE_OK;
+static int insert_rows(void) {
+  const char *text = request.text;
+  const double *n = request.numbers;
+  int i;
+  for (i = 0; i < request.rows; i++, n += 4) {
+    sqlite3_bind_text64(insert, 1, text, n[0], SQLITE_STATIC, SQLITE_UTF8);
+    text += (size_t)n[0];
+    sqlite3_bind_text64(insert, 2, text, n[1], SQLITE_STATIC, SQLITE_UTF8);
+    text += (size_t)n[1];
+    sqlite3_bind_double(insert, 3, n[2]);
+    sqlite3_bind_int64(insert, 4, n[3]);
+    sqlite3_step(insert);
+    if (sqlite3_reset(insert) != SQLITE_OK) return 0;
+  }
+  return 1;
+}
+
+static int run(const char *sql) {
+  return sqlite3_exec(db, sql, 0, 0, 0) == SQLITE_OK;
 }
 
 /* What fails closes the connection, so that the run does not end. */
 static void commit(void) {
-  if ((insert && !insert_row()) || !echoSend()) echoClose();
+  int many = request.rows > 1;
+  if ((many && !run("BEGIN")) || !insert_rows() || (many && !run("COMMIT")) ||
+      !echoSend(request.pages))
+    echoClose();
 }
 
 static void *work(void *arg) {
@@ -94,29 +108,33 @@ static napi_value js_connect(napi_env env, napi_callback_info info) {
   return NULL;
 }
 
-/* send([inline, key, value, num, created_at]): answered() is called when it is durable. */
+/* send(inline, pages, rows, text, numbers): answered() is called when it is durable; numbers lives as long as the module. */
 static napi_value js_send(napi_env env, napi_callback_info info) {
   size_t argc = 5;
   napi_value argv[5];
   bool in_line = false;
+  void *numbers = NULL;
   napi_get_cb_info(env, info, &argc, argv, NULL, NULL);
   napi_get_value_bool(env, argv[0], &in_line);
-  if (insert) {
-    napi_get_value_string_utf8(env, argv[1], row.key, sizeof(row.key), &row.n_key);
-    napi_get_value_string_utf8(env, argv[2], row.value, sizeof(row.value), &row.n_value);
-    napi_get_value_double(env, argv[3], &row.num);
-    napi_get_value_int64(env, argv[4], &row.created_at);
-  }
+  napi_get_value_int32(env, argv[1], &request.pages);
+  napi_get_value_int32(env, argv[2], &request.rows);
+  napi_get_value_string_utf8(env, argv[3], request.text, sizeof(request.text), NULL);
+  napi_get_typedarray_info(env, argv[4], NULL, NULL, &numbers, NULL, NULL);
+  request.numbers = numbers;
   if (in_line) commit();
   else hand_over();
   return NULL;
 }
 
-/* close() */
+/* close(): the connection and the database, while nothing is under way */
 static napi_value js_close(napi_env env, napi_callback_info info) {
   (void)env;
   (void)info;
   echoClose();
+  sqlite3_finalize(insert);
+  sqlite3_close(db);
+  insert = NULL;
+  db = NULL;
   return NULL;
 }
 
@@ -133,10 +151,10 @@ static const char *sql_of(napi_env env, napi_callback_info info) {
 static napi_value js_exec(napi_env env, napi_callback_info info) {
   const char *sql = sql_of(env, info);
   if (!db) sqlite3_open_v2(":memory:", &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
-  return sqlite3_exec(db, sql, 0, 0, 0) == SQLITE_OK ? NULL : fail(env, sqlite3_errmsg(db));
+  return run(sql) ? NULL : fail(env, sqlite3_errmsg(db));
 }
 
-/* prepare(sql): the statement that send() runs from now on */
+/* prepare(sql): the statement that send() runs for each row */
 static napi_value js_prepare(napi_env env, napi_callback_info info) {
   const char *sql = sql_of(env, info);
   if (sqlite3_prepare_v3(db, sql, -1, SQLITE_PREPARE_PERSISTENT, &insert, NULL) != SQLITE_OK)

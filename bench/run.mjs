@@ -5,6 +5,7 @@ import { ensureNode } from "./node.mjs";
 
 await ensureNode();
 
+const { execFileSync } = await import("node:child_process");
 const { mkdtempSync, rmSync, mkdirSync, writeFileSync } = await import("node:fs");
 const { tmpdir } = await import("node:os");
 const { join } = await import("node:path");
@@ -181,6 +182,7 @@ async function measure({ workload, latencyMs, names }) {
         const turn = async () => {
           if (restart) await system.restart();
           if (cold) system.touchFiles();
+          execFileSync("sync"); // what the system before left to the kernel is not written in this one's time
           const began = performance.now();
           done.get(system).push(await system.order("round", { workload, round }));
           tookMs.set(system.name, tookMs.get(system.name) + performance.now() - began);

@@ -65,7 +65,7 @@ const named = {
     variant: "core",
     remote: true,
     service: "echo-go",
-    only: ["insert-autocommit", "addon-load"],
+    only: ["insert-autocommit", "insert-1000-batch", "addon-load"],
   },
 };
 

@@ -8,27 +8,32 @@ import (
 // core is a WebSocket that carries CBOR, a request in one frame and one write.
 type core struct {
 	ws      *websocket.Conn
-	request struct {
-		ID      uint64   `cbor:"1,keyasint"`
-		Indexes []uint32 `cbor:"2,keyasint"`
-		Pages   []byte   `cbor:"3,keyasint"`
-	}
+	last    uint64
+	indexes []uint32
+	pages   []byte
+}
+
+type request struct {
+	ID      uint64   `cbor:"1,keyasint"`
+	Indexes []uint32 `cbor:"2,keyasint"`
+	Pages   []byte   `cbor:"3,keyasint"`
 }
 
 func dialCore(url string) (connection, error) {
-	ws, _, err := (&websocket.Dialer{WriteBufferSize: 32 << 10}).Dial(url, nil)
+	ws, _, err := (&websocket.Dialer{WriteBufferSize: 2 * maxPages * pageSize}).Dial(url, nil)
 	if err != nil {
 		return nil, err
 	}
-	c := &core{ws: ws}
-	c.request.Indexes = []uint32{0, 3, 17, 40, 55}
-	c.request.Pages = make([]byte, 20<<10)
+	c := &core{ws: ws, pages: make([]byte, maxPages*pageSize)}
+	for i := range uint32(maxPages) {
+		c.indexes = append(c.indexes, i*i)
+	}
 	return c, nil
 }
 
-func (c *core) send() error {
-	c.request.ID++
-	b, err := cbor.Marshal(&c.request)
+func (c *core) send(pages int) error {
+	c.last++
+	b, err := cbor.Marshal(&request{c.last, c.indexes[:pages], c.pages[:pages*pageSize]})
 	if err != nil {
 		return err
 	}

@@ -9,7 +9,7 @@ static inline void echo_tell(echo_answered answered, void *ctx) { answered(ctx);
 // The repository's flags hide what is not marked.
 #define EXPORTED __attribute__((visibility("default")))
 EXPORTED int echoConnect(int port, int core, echo_answered answered, void *ctx);
-EXPORTED int echoSend(void);
+EXPORTED int echoSend(int pages);
 EXPORTED void echoClose(void);
 */
 import "C"
@@ -20,10 +20,15 @@ import (
 	"unsafe"
 )
 
+const (
+	pageSize = 4096
+	maxPages = 64
+)
+
 // connection is one to a server, plain or core.
 type connection interface {
-	send() error  // a request
-	await() error // its answer
+	send(pages int) error // a request of so many pages, at most maxPages
+	await() error         // its answer
 	close()
 }
 
@@ -53,8 +58,8 @@ func echoConnect(port, core C.int, answered C.echo_answered, ctx unsafe.Pointer)
 }
 
 //export echoSend
-func echoSend() C.int {
-	if current.send() != nil {
+func echoSend(pages C.int) C.int {
+	if current.send(int(pages)) != nil {
 		return 0
 	}
 	return 1

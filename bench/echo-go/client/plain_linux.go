@@ -5,7 +5,7 @@ import (
 	"net"
 )
 
-// plain is a bare TCP connection.
+// plain is a bare TCP connection, whose server knows requests of five pages.
 type plain struct {
 	conn    *net.TCPConn
 	request []byte
@@ -17,11 +17,11 @@ func dialPlain(to *net.TCPAddr) (connection, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &plain{conn, make([]byte, 20<<10), make([]byte, 64)}, nil
+	return &plain{conn, make([]byte, maxPages*pageSize), make([]byte, 64)}, nil
 }
 
-func (p *plain) send() error {
-	_, err := p.conn.Write(p.request)
+func (p *plain) send(pages int) error {
+	_, err := p.conn.Write(p.request[:pages*pageSize])
 	return err
 }
 

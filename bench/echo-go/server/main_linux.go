@@ -1,8 +1,8 @@
-// Command server is the least that a server in Go can do for a durable commit: a goroutine reads a request of 20 KiB and
+// Command server is the least that a server in Go can do for a durable commit: a goroutine reads a request and
 // hands it to another one, which has it synced and answers. A disk that hangs must not keep the reader from other requests.
 //
-//	server plain FILE      bytes on a TCP connection, written over a part of a file
-//	server core DIRECTORY  CBOR in WebSocket frames, five pages in Pebble: what Pagewire is made of
+//	server plain FILE      20 KiB on a TCP connection, written over a part of a file
+//	server core DIRECTORY  CBOR in WebSocket frames, pages in Pebble: what Pagewire is made of
 //
 // It prints its port, and ends with its standard input.
 package main
@@ -15,14 +15,14 @@ import (
 	"os"
 )
 
-const requestSize = 20 << 10
+const maxRequest = 512 << 10
 
 // pass reads requests with read, into a buffer that it gets, and has answer run for each on another goroutine, until one of them
 // fails.
 func pass(read func([]byte) ([]byte, error), answer func([]byte) error) {
 	taken, done := make(chan []byte, 1), make(chan []byte, 1)
 	defer close(taken)
-	done <- make([]byte, 2*requestSize)
+	done <- make([]byte, maxRequest)
 	go func() {
 		defer close(done)
 		for request := range taken {
@@ -33,7 +33,7 @@ func pass(read func([]byte) ([]byte, error), answer func([]byte) error) {
 		}
 	}()
 	for buffer := range done {
-		request, err := read(buffer[:cap(buffer)])
+		request, err := read(buffer[:maxRequest])
 		if err != nil {
 			return
 		}

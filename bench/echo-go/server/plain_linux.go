@@ -8,8 +8,9 @@ import (
 )
 
 const (
-	answerSize = 64
-	requests   = 400 // the file is as long as it gets, as that of echo-server.mjs
+	requestSize = 5 * pageSize
+	answerSize  = 64
+	requests    = 400 // the file is as long as it gets, as that of echo-server.mjs
 )
 
 func servePlain(listener net.Listener, path string) error {

@@ -131,10 +131,12 @@ static napi_value js_close(napi_env env, napi_callback_info info) {
   (void)env;
   (void)info;
   echoClose();
-  sqlite3_finalize(insert);
-  sqlite3_close(db);
-  insert = NULL;
-  db = NULL;
+  if (db) { /* not when only loading is measured: that would enter SQLite */
+    sqlite3_finalize(insert);
+    sqlite3_close(db);
+    insert = NULL;
+    db = NULL;
+  }
   return NULL;
 }
 

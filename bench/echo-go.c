@@ -18,7 +18,8 @@ extern int echoConnect(int port, int core, void (*answered)(void *), void *ctx);
 extern int echoSend(int pages);
 extern void echoClose(void);
 
-/* What is under way: INSERTs of data.mjs, in a transaction if there are many, and the pages that they change. */
+/* What is under way: INSERTs of data.mjs, in a transaction if there are many,
+** and how many pages they change. */
 static struct {
   int pages, rows;
   char text[1 << 20];    /* of each row key and value, one behind the other */
@@ -108,7 +109,8 @@ static napi_value js_connect(napi_env env, napi_callback_info info) {
   return NULL;
 }
 
-/* send(inline, pages, rows, text, numbers): answered() is called when it is durable; numbers lives as long as the module. */
+/* send(inline, pages, rows, text, numbers): answered() is called when it is
+** durable; until then numbers must live. */
 static napi_value js_send(napi_env env, napi_callback_info info) {
   size_t argc = 5;
   napi_value argv[5];

@@ -27,11 +27,11 @@ export default async function create({ service, variant }) {
     });
   };
   const runner = { exec: async (sql) => void exec(sql) };
-  let prepared; // statement
+  let prepared = false;
   const inserting = (sql) => {
     if (sql !== insert) throw new Error(`only ${insert}`);
-    if (prepared !== sql) prepare(sql);
-    prepared = sql;
+    if (!prepared) prepare(sql);
+    prepared = true;
   };
   const database = {
     ...runner,
@@ -54,7 +54,7 @@ export default async function create({ service, variant }) {
       await runner.exec("COMMIT");
     },
     close: () => {
-      prepared = undefined;
+      prepared = false;
       close();
     },
   };

@@ -4,10 +4,7 @@ import * as data from "../data.mjs";
 import { loadAddon } from "../load.mjs";
 import { meter, timed } from "../meter.mjs";
 import { median } from "../stats.mjs";
-import { byId, opened } from "./shared.mjs";
-
-/** The least that loading can take: SQLite, and Go with the libraries that Pagewire is made of. */
-const floor = { adapter: "echo-go-core" };
+import { byId, coreFloor, opened } from "./shared.mjs";
 
 /** A part of the least that a point read can cost: adapters/floor.mjs. */
 const ofRead = {
@@ -23,9 +20,9 @@ export const baselines = {
     unit: "ms",
     latencies: [0],
     targets: [
-      { latencyMs: 0, atMost: 5, floor },
-      { latencyMs: 0, metric: "privateMib", atMost: 3, floor },
-      { latencyMs: 0, metric: "fileMib", atMost: 9, floor },
+      { latencyMs: 0, atMost: 5, floor: coreFloor },
+      { latencyMs: 0, metric: "privateMib", atMost: 3, floor: coreFloor },
+      { latencyMs: 0, metric: "fileMib", atMost: 9, floor: coreFloor },
     ],
     only: ["pagewire", "better-sqlite3-memory", "node-sqlite-memory", "libsql-normal", "turso-normal", "echo-go-core"],
     async round(_system, _state, _round, { file }) {

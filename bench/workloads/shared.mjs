@@ -3,6 +3,8 @@
 import * as data from "../data.mjs";
 
 export const MIB = 2 ** 20;
+/** The floor of what cannot be done faster on the libraries that Pagewire is made of, SQLite among them. */
+export const coreFloor = { adapter: "echo-go-core" };
 export const byId = "SELECT * FROM bench WHERE id = ?";
 export const noMemory = { "better-sqlite3-memory": "nothing to reopen", "node-sqlite-memory": "nothing to reopen" };
 

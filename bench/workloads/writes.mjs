@@ -2,10 +2,7 @@
 
 import * as data from "../data.mjs";
 import { meter, timed } from "../meter.mjs";
-import { MIB, onFresh, opened } from "./shared.mjs";
-
-/** The least that a durable commit can take on the libraries that Pagewire is made of. */
-const floor = { adapter: "echo-go-core" };
+import { coreFloor, MIB, onFresh, opened } from "./shared.mjs";
 
 // The first ones of a process take twice as long, in all systems: compilers and memory warm up.
 const thousands = 5;
@@ -42,8 +39,8 @@ export const writes = {
     unit: "us",
     latencies: [0, 10],
     targets: [
-      { latencyMs: 0, atMost: 2, of: "better-sqlite3-full", floor },
-      { latencyMs: 10, metric: "roundTripTimes", atMost: 1.07, floor },
+      { latencyMs: 0, atMost: 2, of: "better-sqlite3-full", floor: coreFloor },
+      { latencyMs: 10, metric: "roundTripTimes", atMost: 1.07, floor: coreFloor },
     ],
     prepare: (system) => opened(system, "autocommit", 1000),
     async round(system, db, round, { latencyMs }) {
@@ -97,8 +94,8 @@ export const writes = {
     unit: "ms",
     latencies: [0, 10],
     targets: [
-      { latencyMs: 0, atMost: 4, floor },
-      { latencyMs: 10, atMost: 16, floor },
+      { latencyMs: 0, atMost: 4, floor: coreFloor },
+      { latencyMs: 10, atMost: 16, floor: coreFloor },
     ],
     round: insertThousand((db, rows) => db.batch(rows.map((row) => [data.insert, row]))),
   },

@@ -15,7 +15,7 @@ import (
 	"os"
 )
 
-const maxRequest = 512 << 10
+const maxRequest = 512 << 10 // twice the pages that echo-go.c sends at most
 
 // pass reads requests with read, into a buffer that it gets, and has answer run for each on another goroutine, until one of them
 // fails.

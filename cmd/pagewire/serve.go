@@ -28,6 +28,9 @@ const requestTimeout = 10 * time.Second
 // headerBytes bounds the header of a request.
 const headerBytes = 32 << 10
 
+// extraProcessors is how many processors Go gets beyond the machine's: one for the sync that is nearly always under way.
+const extraProcessors = 1
+
 func serveCommand() *cobra.Command {
 	var s settings
 	cmd := &cobra.Command{
@@ -100,10 +103,10 @@ func serve(s *settings, stdin io.Reader, stdout, stderr io.Writer) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
+	sysmon.SpareProcessors(extraProcessors)
 	channel, err := server.New(server.Config{
 		Store: store, Tokens: tokens, Limits: s.limits(), PingInterval: s.pingInterval, PingTimeout: s.pingTimeout,
 		DrainGrace: s.drainGrace, Logger: log, Version: version.Version, MaxConnections: s.maxConnections, HeldBytes: uint64(s.maxHeldBytes),
-		OnMessage: sysmon.New().Work,
 	})
 	if err != nil {
 		return err

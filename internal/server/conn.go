@@ -101,9 +101,6 @@ func (c *conn) serve() {
 			in.done()
 			continue // until the peer answers the close frame
 		}
-		if work := c.server.cfg.OnMessage; work != nil {
-			work()
-		}
 		c.message(kind, in)
 	}
 }

@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -267,19 +266,6 @@ func TestAnAnsweredRequestTakesNothing(t *testing.T) {
 	for range 5000 {
 		call[protocol.GetResult](c, "x", protocol.OpGet, protocol.Get{Keys: keys("k")})
 	}
-}
-
-// OnMessage is called before the answer, with each message.
-func TestMessagesAreAnnounced(t *testing.T) {
-	var messages atomic.Int64
-	_, url := serve(t, server.Config{OnMessage: func() { messages.Add(1) }})
-	c := dial(t, url)
-	before := messages.Load()
-	c.open("x", protocol.ModeFail)
-	for range 3 {
-		call[protocol.GetResult](c, "x", protocol.OpGet, protocol.Get{Keys: keys("k")})
-	}
-	require.EqualValues(t, 4, messages.Load()-before)
 }
 
 func TestPanicsAreCaught(t *testing.T) {

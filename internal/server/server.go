@@ -40,7 +40,6 @@ type Config struct {
 	HeldBytes uint64
 	Logger    *slog.Logger // default slog.Default()
 	Version   string       // of the program, for people
-	OnMessage func()       // if set, called with each message that a client sent, by many goroutines at once
 }
 
 // Server serves the KV channel. It is an http.Handler.

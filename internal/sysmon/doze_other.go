@@ -1,9 +1,0 @@
-//go:build !linux
-
-package sysmon
-
-import "time"
-
-const canNap = false
-
-func doze(time.Duration) {}

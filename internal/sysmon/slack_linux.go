@@ -1,0 +1,3 @@
+package sysmon
+
+import "C" // for slack_linux.c

@@ -23,11 +23,11 @@ func (q *queue) commit(ctx context.Context, s *session, it item) (*protocol.Comm
 	if err != nil {
 		return nil, err
 	}
-	batch, pages, err := commitBatch(&b, parts, s.sizeKnown && b.Size >= s.size)
+	batch, pages, err := commitBatch(&b, parts, s.fileEnd)
 	if err != nil {
 		return nil, err
 	}
-	s.sizeKnown = false // until the commit is known to have succeeded
+	s.fileEnd = unknownEnd // until the commit is known to have succeeded
 	batch.MaxBytes = srv.cfg.Limits.ActorBytes
 	head, err := q.apply(ctx, s, batch)
 	switch {
@@ -37,7 +37,7 @@ func (q *queue) commit(ctx context.Context, s *session, it item) (*protocol.Comm
 	case err != nil:
 		return nil, err
 	}
-	s.size, s.sizeKnown = b.Size, true
+	s.fileEnd = chunksOf(b.Size)
 	srv.metrics.commits.Add(1)
 	srv.metrics.pagesCommitted.Add(uint64(pages))
 	return &protocol.CommitResult{Seq: head.Seq, UsedBytes: head.UsedBytes}, nil
@@ -61,8 +61,11 @@ func commitPages(limit uint64, staged *stageSet, b *protocol.Commit) ([]protocol
 	return append(staged.pages, b.Pages), nil
 }
 
-// commitBatch makes the write of a commit. clean says that no chunk lies past its size.
-func commitBatch(b *protocol.Commit, parts []protocol.Pages, clean bool) (batch *store.Batch, pages int, err error) {
+// chunksOf returns how many chunks a file of size bytes has.
+func chunksOf(size uint64) uint64 { return (size + protocol.PageSize - 1) / protocol.PageSize }
+
+// commitBatch makes the write of a commit to a file that has no chunk from end on.
+func commitBatch(b *protocol.Commit, parts []protocol.Pages, end uint64) (batch *store.Batch, pages int, err error) {
 	batch = &store.Batch{Seq: b.Seq, Expect: b.Seq - b.Count}
 	for _, p := range parts {
 		pages += len(p.Indexes)
@@ -84,14 +87,16 @@ func commitBatch(b *protocol.Commit, parts []protocol.Pages, clean bool) (batch 
 			data := p.Data[i*protocol.PageSize:]
 			data = data[:min(protocol.PageSize, b.Size-at)]
 			keys = protocol.AppendChunkKey(keys, protocol.FileMain, index)
-			batch.Puts = append(batch.Puts, store.Entry{Key: keys[len(keys)-protocol.ChunkKeyLen:], Value: data})
+			batch.Puts = append(batch.Puts, store.Entry{
+				Key: keys[len(keys)-protocol.ChunkKeyLen:], Value: data, New: uint64(index) >= end,
+			})
 		}
 	}
 	batch.Puts = append(batch.Puts, store.Entry{Key: protocol.MetaKey(protocol.FileMain), Value: protocol.EncodeMeta(b.Size)})
-	if chunks := (b.Size + protocol.PageSize - 1) / protocol.PageSize; !clean && chunks < protocol.MaxPages {
-		_, end := protocol.ChunkRange(protocol.FileMain)
+	if chunks := chunksOf(b.Size); chunks < end {
+		_, last := protocol.ChunkRange(protocol.FileMain)
 		start := protocol.ChunkKey(protocol.FileMain, uint32(chunks))
-		batch.DeleteRanges = append(batch.DeleteRanges, store.Range{Start: start, End: end})
+		batch.DeleteRanges = append(batch.DeleteRanges, store.Range{Start: start, End: last})
 	}
 	for _, tag := range b.DropFiles {
 		start, end := protocol.ChunkRange(tag)

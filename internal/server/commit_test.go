@@ -74,6 +74,61 @@ func TestCommitAndFetch(t *testing.T) {
 	})
 }
 
+// Pages past the end of a file that this session has committed are not looked up, those of other files are. The store in memory
+// refuses a key that is called new and is there.
+func TestPagesPastTheEndAreNew(t *testing.T) {
+	var fresh []uint32
+	st := &hookedStore{Store: memory.New()}
+	st.apply = func(_ string, b *store.Batch) error {
+		fresh = nil
+		for _, e := range b.Puts {
+			if e.New {
+				_, index, ok := protocol.ParseChunkKey(e.Key)
+				require.True(t, ok)
+				fresh = append(fresh, index)
+			}
+		}
+		return nil
+	}
+	_, url := serve(t, server.Config{Store: st})
+	c := dial(t, url)
+	gen := c.open("x", protocol.ModeFail).Generation
+	const p = protocol.PageSize
+	seq := uint64(0)
+	for _, step := range []struct {
+		what  string
+		put   uint32 // a chunk that is written by itself before, if not 0
+		size  uint64
+		pages []uint32
+		want  []uint32
+	}{
+		{what: "the first commit", size: 3 * p, pages: []uint32{0, 1, 2}},
+		{what: "growing", size: 5 * p, pages: []uint32{2, 3, 4}, want: []uint32{3, 4}},
+		{what: "shrinking", size: 2 * p, pages: []uint32{1}},
+		{what: "growing again", size: 4 * p, pages: []uint32{1, 2, 3}, want: []uint32{2, 3}},
+		{what: "after a generic write", put: 6, size: 7 * p, pages: []uint32{4, 5, 6}},
+		{what: "to a part of a page", size: 7*p + 10, pages: []uint32{7}, want: []uint32{7}},
+		{what: "from a part of a page", size: 9 * p, pages: []uint32{7, 8}, want: []uint32{8}},
+	} {
+		if step.put != 0 {
+			call[protocol.Empty](c, "x", protocol.OpPut, put(gen, string(protocol.ChunkKey(0, step.put)), "stray"))
+		}
+		seq++
+		call[protocol.CommitResult](c, "x", protocol.OpCommit, protocol.Commit{
+			Generation: gen, Seq: seq, Count: 1, Size: step.size, Pages: pagesOf(step.pages, bytes.Repeat([]byte{byte(seq)}, len(step.pages))...),
+		})
+		require.Equal(t, step.want, fresh, step.what)
+	}
+	head, err := st.Head(t.Context(), "default/x")
+	require.NoError(t, err)
+	require.EqualValues(t, 9*(p+8)+14, head.UsedBytes)
+	gen = c.open("x", protocol.ModeTakeover).Generation
+	call[protocol.CommitResult](c, "x", protocol.OpCommit, protocol.Commit{
+		Generation: gen, Seq: seq + 1, Count: 1, Size: 10 * p, Pages: pagesOf([]uint32{9}, 1),
+	})
+	require.Nil(t, fresh, "another session's file")
+}
+
 func TestStagedCommit(t *testing.T) {
 	_, url := serve(t, server.Config{})
 	c := dial(t, url)

@@ -82,7 +82,7 @@ func (q *queue) put(ctx context.Context, s *session, it item) (*protocol.Empty, 
 	for i, k := range b.Keys {
 		puts[i] = store.Entry{Key: k, Value: b.Values[i]}
 	}
-	s.sizeKnown = false
+	s.fileEnd = unknownEnd
 	_, err := q.apply(ctx, s, &store.Batch{Puts: puts, MaxBytes: limits.ActorBytes})
 	return &protocol.Empty{}, err
 }
@@ -98,7 +98,7 @@ func (q *queue) delete(ctx context.Context, s *session, it item) (*protocol.Empt
 	if err := checkKeys(&q.conn.server.cfg.Limits, b.Keys); err != nil {
 		return nil, err
 	}
-	s.sizeKnown = false
+	s.fileEnd = unknownEnd
 	_, err := q.apply(ctx, s, &store.Batch{Deletes: b.Keys})
 	return &protocol.Empty{}, err
 }
@@ -115,7 +115,7 @@ func (q *queue) deleteRange(ctx context.Context, s *session, it item) (*protocol
 	if err != nil {
 		return nil, err
 	}
-	s.sizeKnown = false
+	s.fileEnd = unknownEnd
 	_, err = q.apply(ctx, s, &store.Batch{DeleteRanges: []store.Range{r}})
 	return &protocol.Empty{}, err
 }

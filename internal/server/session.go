@@ -18,17 +18,21 @@ type session struct {
 	// for good, so that nothing of the old connection runs after the new one has read the actor's head (I4).
 	running chan struct{}
 
-	// sizeKnown says that no chunk of the main file lies past size bytes: this session has made it so with a commit,
-	// and wrote nothing but commits since. Only the queue's goroutine uses the two.
-	size      uint64
-	sizeKnown bool
+	// fileEnd is a chunk of the main file from which on there is none: this session has made it so with a commit, and wrote
+	// nothing but commits since. Only the queue's goroutine uses it.
+	fileEnd uint64
 
 	once sync.Once
 	lost chan struct{} // closed when the session ended against its client's will
 }
 
+// unknownEnd is what session.fileEnd is while it is not known: no file has more chunks.
+const unknownEnd = protocol.MaxPages
+
 func newSession(q *queue, head store.Head) *session {
-	return &session{queue: q, generation: head.Generation, epoch: head.Epoch, running: make(chan struct{}, 1), lost: make(chan struct{})}
+	return &session{
+		queue: q, generation: head.Generation, epoch: head.Epoch, fileEnd: unknownEnd, running: make(chan struct{}, 1), lost: make(chan struct{}),
+	}
 }
 
 // begin takes the right to run a request. It fails when s was moved to another connection, or ctx ended. A session that

@@ -60,8 +60,8 @@ func (b *Batch) Next(h Head, used uint64) (Head, error) {
 
 // Write is what a batch does to one key after its range deletes.
 type Write struct {
-	Key, Value []byte
-	Delete     bool
+	Key, Value  []byte
+	Delete, New bool
 }
 
 // Writes returns one write a key, in key order: a put wins over a delete, a later put over an earlier one. The slices
@@ -72,7 +72,7 @@ func (b *Batch) Writes() []Write {
 		writes = append(writes, Write{Key: key, Delete: true})
 	}
 	for _, e := range b.Puts {
-		writes = append(writes, Write{Key: e.Key, Value: e.Value})
+		writes = append(writes, Write{Key: e.Key, Value: e.Value, New: e.New})
 	}
 	byKey := func(x, y Write) int { return bytes.Compare(x.Key, y.Key) }
 	if !slices.IsSortedFunc(writes, byKey) {

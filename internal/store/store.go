@@ -43,8 +43,11 @@ type Head struct {
 	Hints      []uint32 // pages to preload first
 }
 
-// Entry is a key and its value.
-type Entry struct{ Key, Value []byte }
+// Entry is a key and its value. Of a batch's, New says that the key is known to be absent, and so need not be looked up.
+type Entry struct {
+	Key, Value []byte
+	New        bool
+}
 
 // Range is the keys in [Start, End). A nil End is the end of the actor's keys.
 type Range struct{ Start, End []byte }

@@ -5,6 +5,7 @@ package memory
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"slices"
 	"sync"
 
@@ -167,6 +168,9 @@ func (s *Store) Apply(ctx context.Context, name string, b *store.Batch) (store.H
 		}
 	}
 	for _, w := range b.Writes() {
+		if _, _, ok := a.entries.Get(w.Key); ok && w.New {
+			return copyHead(a.head), fmt.Errorf("key %x, said to be new, is there", w.Key)
+		}
 		remove(w.Key)
 		if !w.Delete {
 			next.ReplaceOrInsert(clone(w.Key), clone(w.Value))

@@ -1,7 +1,10 @@
 package memory_test
 
 import (
+	"context"
 	"testing"
+
+	"github.com/stretchr/testify/require"
 
 	"github.com/pagewire/pagewire/internal/store"
 	"github.com/pagewire/pagewire/internal/store/memory"
@@ -10,4 +13,18 @@ import (
 
 func TestConformance(t *testing.T) {
 	storetest.Run(t, func(*testing.T) store.Store { return memory.New() })
+}
+
+// Whoever calls a key new that is there is wrong about what is stored.
+func TestNewKeyThatIsThereIsRefused(t *testing.T) {
+	s := memory.New()
+	head, err := s.Fence(context.Background(), "a")
+	require.NoError(t, err)
+	b := store.Batch{Generation: head.Generation, Puts: []store.Entry{{Key: []byte("k"), Value: []byte("v"), New: true}}}
+	before, err := s.Apply(context.Background(), "a", &b)
+	require.NoError(t, err)
+	b.Puts[0].Value = []byte("w")
+	after, err := s.Apply(context.Background(), "a", &b)
+	require.ErrorContains(t, err, "key 6b, said to be new, is there")
+	require.Equal(t, before, after)
 }

@@ -97,7 +97,7 @@ func (s *Store) deleteRange(batch *pebble.Batch, prefix []byte, r store.Range) (
 }
 
 // put adds the writes to the batch and returns the bytes used after them. The sizes of what they replace are remembered,
-// or found in one pass in key order; keys in the ranges have been counted already.
+// or found in one pass in key order; keys in the ranges have been counted already, and new ones replace nothing.
 func (s *Store) put(
 	batch *pebble.Batch, prefix []byte, ranges []store.Range, writes []store.Write, used uint64, m *memory,
 ) (_ uint64, err error) {
@@ -116,7 +116,7 @@ func (s *Store) put(
 		}
 		deleted := len(ranges) > 0 && ranges[0].Contains(write.Key)
 		size, present := m.size(write.Key)
-		if !deleted && !present {
+		if !deleted && !present && !write.New {
 			if w == nil {
 				if w, err = newWalker(s.db, prefix); err != nil {
 					return 0, err

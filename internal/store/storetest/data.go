@@ -38,6 +38,24 @@ func testDuplicateKeys(t *testing.T, s store.Store) {
 	requireExact(t, s, "a")
 }
 
+// Keys that are called new are written and counted as others are.
+func testNewKeys(t *testing.T, s store.Store) {
+	g := fence(t, s, "a")
+	apply(t, s, "a", store.Batch{Generation: g, Puts: []store.Entry{entry("b", "old"), entry("d", "old")}})
+	put := func(entries ...store.Entry) {
+		apply(t, s, "a", store.Batch{Generation: g, Puts: entries})
+		requireExact(t, s, "a")
+	}
+	fresh := func(key, value string) store.Entry {
+		e := entry(key, value)
+		e.New = true
+		return e
+	}
+	put(fresh("a", "1"), entry("b", "1"), fresh("c", "1"), entry("d", "longer"), fresh("e", "1"))
+	put(entry("c", "longer"), fresh("f", ""))
+	require.Equal(t, []string{"a=1", "b=1", "c=longer", "d=longer", "e=1", "f="}, all(t, s, "a"))
+}
+
 func testRangeDeletes(t *testing.T, s store.Store) {
 	// Enough keys that a backend may choose another way to delete a range of them.
 	const count = 300

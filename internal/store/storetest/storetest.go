@@ -22,6 +22,7 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 		{"Sequence", testSequence},
 		{"OrderInBatch", testOrderInBatch},
 		{"DuplicateKeys", testDuplicateKeys},
+		{"NewKeys", testNewKeys},
 		{"RangeDeletes", testRangeDeletes},
 		{"Hints", testHints},
 		{"Quota", testQuota},

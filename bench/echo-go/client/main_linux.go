@@ -18,6 +18,8 @@ import (
 	"fmt"
 	"net"
 	"unsafe"
+
+	_ "github.com/pagewire/pagewire/internal/sysmon" // for a monitor of Go's as calm as Pagewire's
 )
 
 const (

@@ -13,6 +13,8 @@ import (
 	"log"
 	"net"
 	"os"
+
+	_ "github.com/pagewire/pagewire/internal/sysmon" // as in the client
 )
 
 const maxRequest = 512 << 10 // twice the pages that echo-go.c sends at most

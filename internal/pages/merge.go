@@ -64,7 +64,7 @@ func merge(batches []Batch, stored, limit uint64) merged {
 // revives says whether b, which follows a size of before, would bring stored pages back that an earlier batch of the
 // merge cut off: some page from before up to b.Size that is stored and that b does not write.
 func revives(b Batch, before, stored uint64) bool {
-	from, to := pageCount(before), min(pageCount(b.Size), pageCount(stored))
+	from, to := protocol.ChunkCount(before), min(protocol.ChunkCount(b.Size), protocol.ChunkCount(stored))
 	if from >= to {
 		return false
 	}

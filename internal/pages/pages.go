@@ -250,9 +250,6 @@ func (f *File) stageMain(index uint32, page []byte, asked bool) {
 // offset is where a page begins in its file.
 func offset(index uint32) uint64 { return uint64(index) * protocol.PageSize }
 
-// pageCount is the number of pages that a file of size bytes has, a partial last one included.
-func pageCount(size uint64) uint64 { return (size + protocol.PageSize - 1) / protocol.PageSize }
-
 // eachPage calls fn for every page that p holds or names as absent (nil). A page whose data is missing is left out.
 func eachPage(p *protocol.Pages, fn func(index uint32, page []byte)) {
 	for i, index := range p.Indexes {

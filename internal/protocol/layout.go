@@ -31,6 +31,9 @@ func AppendChunkKey(b []byte, tag uint8, index uint32) []byte {
 	return binary.BigEndian.AppendUint32(append(b, keyPrefix, keySchema, keyChunk, tag), index)
 }
 
+// ChunkCount returns how many chunks, or pages, a file of size bytes has, a partial last one included.
+func ChunkCount(size uint64) uint64 { return (size + PageSize - 1) / PageSize }
+
 // ParseChunkKey returns the file and the index of a chunk's key; ok is false if key is no chunk's.
 func ParseChunkKey(key []byte) (tag uint8, index uint32, ok bool) {
 	if len(key) != ChunkKeyLen || key[0] != keyPrefix || key[1] != keySchema || key[2] != keyChunk {

@@ -37,7 +37,7 @@ func (q *queue) commit(ctx context.Context, s *session, it item) (*protocol.Comm
 	case err != nil:
 		return nil, err
 	}
-	s.fileEnd = chunksOf(b.Size)
+	s.fileEnd = protocol.ChunkCount(b.Size)
 	srv.metrics.commits.Add(1)
 	srv.metrics.pagesCommitted.Add(uint64(pages))
 	return &protocol.CommitResult{Seq: head.Seq, UsedBytes: head.UsedBytes}, nil
@@ -60,9 +60,6 @@ func commitPages(limit uint64, staged *stageSet, b *protocol.Commit) ([]protocol
 	}
 	return append(staged.pages, b.Pages), nil
 }
-
-// chunksOf returns how many chunks a file of size bytes has.
-func chunksOf(size uint64) uint64 { return (size + protocol.PageSize - 1) / protocol.PageSize }
 
 // commitBatch makes the write of a commit to a file that has no chunk from end on.
 func commitBatch(b *protocol.Commit, parts []protocol.Pages, end uint64) (batch *store.Batch, pages int, err error) {
@@ -93,7 +90,7 @@ func commitBatch(b *protocol.Commit, parts []protocol.Pages, end uint64) (batch 
 		}
 	}
 	batch.Puts = append(batch.Puts, store.Entry{Key: protocol.MetaKey(protocol.FileMain), Value: protocol.EncodeMeta(b.Size)})
-	if chunks := chunksOf(b.Size); chunks < end {
+	if chunks := protocol.ChunkCount(b.Size); chunks < end {
 		_, last := protocol.ChunkRange(protocol.FileMain)
 		start := protocol.ChunkKey(protocol.FileMain, uint32(chunks))
 		batch.DeleteRanges = append(batch.DeleteRanges, store.Range{Start: start, End: last})

@@ -81,7 +81,7 @@ func (q *queue) mainFile(ctx context.Context) (f mainFile, err error) {
 	if err != nil {
 		return f, nil // absent or corrupt: nothing to follow, and not for a fetch to judge
 	}
-	f.pages = uint32(min((size+protocol.PageSize-1)/protocol.PageSize, protocol.MaxPages-1))
+	f.pages = uint32(min(protocol.ChunkCount(size), protocol.MaxPages-1))
 	f.page1 = wholePage(values[1])
 	f.usable = btree.UsableSize(f.page1)
 	return f, nil

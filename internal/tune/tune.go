@@ -1,6 +1,6 @@
 // Package tune switches techniques off, so that benchmarks can tell what each is worth: the environment variable
 // PAGEWIRE_TUNE holds a list like "no-readahead,no-merge". It is read once. Names that nobody asks for are ignored.
-// Techniques that are in C are switched by internal/sqlite/tune.c in the same way. No switch changes what is promised.
+// Techniques that are in C are switched by internal/sqlite/tune.c in the same way, timer-slack where it is set (internal/sysmon). No switch changes what is promised.
 package tune
 
 import (

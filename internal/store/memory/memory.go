@@ -168,8 +168,10 @@ func (s *Store) Apply(ctx context.Context, name string, b *store.Batch) (store.H
 		}
 	}
 	for _, w := range b.Writes() {
-		if _, _, ok := a.entries.Get(w.Key); ok && w.New {
-			return copyHead(a.head), fmt.Errorf("key %x, said to be new, is there", w.Key)
+		if w.New {
+			if _, _, ok := a.entries.Get(w.Key); ok {
+				return copyHead(a.head), fmt.Errorf("key %x, said to be new, is there", w.Key)
+			}
 		}
 		remove(w.Key)
 		if !w.Delete {

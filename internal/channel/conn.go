@@ -9,6 +9,7 @@ import (
 
 	"github.com/gorilla/websocket"
 
+	"github.com/pagewire/pagewire/internal/buffers"
 	"github.com/pagewire/pagewire/internal/protocol"
 )
 
@@ -130,7 +131,7 @@ func (k *conn) read() {
 			return
 		}
 		if cap(buf) > keepBytes {
-			recycle(buf)
+			buffers.Keep(buf)
 			buf = nil
 		}
 	}
@@ -199,7 +200,7 @@ func (k *conn) answer(r *protocol.RawResponse, b []byte) (taken bool, err error)
 		switch res := cl.result.(type) {
 		case *protocol.FetchResult:
 			if taken = cap(b) > keepBytes; taken {
-				res.Release = func() { recycle(b) }
+				res.Release = func() { buffers.Keep(b) }
 			} else {
 				res.Pages.Data = bytes.Clone(res.Pages.Data)
 			}

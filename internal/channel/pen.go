@@ -6,6 +6,7 @@ import (
 
 	"github.com/gorilla/websocket"
 
+	"github.com/pagewire/pagewire/internal/buffers"
 	"github.com/pagewire/pagewire/internal/protocol"
 )
 
@@ -67,7 +68,7 @@ func (k *conn) writeHere() {
 func (k *conn) writeFrame(frame []byte) error {
 	err := k.ws.WriteMessage(websocket.BinaryMessage, frame)
 	if cap(k.buf) > keepBytes {
-		recycle(k.buf)
+		buffers.Keep(k.buf)
 		k.buf = nil
 	}
 	return err
@@ -186,7 +187,7 @@ func (k *conn) commitFrame(cl *call) []byte {
 
 	n := len(pages)*pageCost + envelopeBytes + len(a.id)
 	if cap(k.buf) < n {
-		k.buf = newBuffer(n + n/4) // the next one may be a little larger
+		k.buf = buffers.New(n)
 	}
 	frame := k.buf[:0]
 	if last {

@@ -1,31 +1,30 @@
 package server
 
 import (
-	"bytes"
 	"errors"
 	"io"
 	"math/bits"
 	"sync"
 
 	"github.com/gorilla/websocket"
+	"github.com/pagewire/pagewire/internal/buffers"
 	"github.com/pagewire/pagewire/internal/protocol"
 )
 
-// firstRead is the size of the buffer that a message is first read into: it holds a commit of a few pages. leastRead and
-// mostRead are those of the smallest and of the largest buffer that is used again.
+// firstRead is the size of the buffer that a message is first read into: it holds a commit of a few pages. leastRead is that of
+// the smallest buffer that is used again.
 const (
 	firstRead = 32 * kib
 	leastRead = 4 * kib
-	mostRead  = 2 * mib
 )
 
-// readBuffers hold *[]byte that messages are read into and wait in: those of leastRead bytes, of twice as many, and so on up to
-// mostRead. A connection has one only while a message arrives, so that idle ones have none.
-var readBuffers [10]sync.Pool
+// readBuffers hold *[]byte that messages are read into and wait in: those of leastRead bytes, of twice as many, and so on;
+// package buffers has the large ones. A connection has one only while a message arrives, so that idle ones have none.
+var readBuffers [5]sync.Pool
 
 // readClass returns which of readBuffers has buffers of size bytes, leastRead times a power of two; none if it is out of range.
 func readClass(size int) int {
-	if size < leastRead || size > mostRead {
+	if size < leastRead || size >= buffers.Least {
 		return -1
 	}
 	return bits.Len(uint(size / (2 * leastRead)))
@@ -37,7 +36,7 @@ func newReadBuffer(size int) *[]byte {
 			return b
 		}
 	}
-	b := make([]byte, 0, size)
+	b := buffers.New(size)
 	return &b
 }
 
@@ -67,9 +66,10 @@ func receive(r io.Reader) (incoming, error) {
 	return in, nil
 }
 
-// grown returns the size of the buffer that follows one of size bytes, for a message that has filled it. Each step is a copy.
+// grown returns the size of the buffer that follows one of size bytes, for a message that has filled it. Each step is a copy;
+// the third buffer is one for a stage of the largest size.
 func grown(size int) int {
-	if 4*size <= mostRead {
+	if 4*size <= mib/2 {
 		return 4 * size
 	}
 	return 2 * size
@@ -100,6 +100,8 @@ func (in *incoming) done() {
 	if in.buffer != nil {
 		if class := readClass(cap(*in.buffer)); class >= 0 {
 			readBuffers[class].Put(in.buffer)
+		} else {
+			buffers.Keep(*in.buffer)
 		}
 	}
 	*in = incoming{}
@@ -131,8 +133,8 @@ func (c *conn) message(kind int, in incoming) {
 		c.request(m, in)
 		return
 	case *protocol.Stage:
-		m.Pages.Data = bytes.Clone(m.Pages.Data)
-		c.stage(m)
+		c.stage(m, in)
+		return
 	case *protocol.Pong: // that it came is all that counts
 	}
 	in.done()

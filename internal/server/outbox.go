@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/gorilla/websocket"
+	"github.com/pagewire/pagewire/internal/buffers"
 	"github.com/pagewire/pagewire/internal/protocol"
 )
 
@@ -17,25 +18,12 @@ const outboxBytes = 8 * mib
 // keepBytes is the size from which on the memory of an answer is used again, rather than left to the garbage collector.
 const keepBytes = 64 * kib
 
-// buffers holds *[]byte of answers that were written.
-var buffers sync.Pool
-
 // takeBuffer returns memory for an answer of n bytes, nil if any will do.
 func takeBuffer(n uint64) []byte {
 	if n < keepBytes {
 		return nil
 	}
-	if b, ok := buffers.Get().(*[]byte); ok && uint64(cap(*b)) >= n {
-		return *b
-	}
-	return nil
-}
-
-// recycle gives up the buffer of an answer.
-func recycle(b []byte) {
-	if cap(b) >= keepBytes {
-		buffers.Put(&b)
-	}
+	return buffers.New(int(n))
 }
 
 // outMessage is a message with the buffer that it lies in, if that may be used again.
@@ -117,7 +105,7 @@ func (o *outbox) wake() {
 
 // written says that a message has left.
 func (o *outbox) written(m outMessage) {
-	recycle(m.buffer)
+	buffers.Keep(m.buffer)
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.bytes -= len(m.bytes)
@@ -156,10 +144,10 @@ func (c *conn) answer(id uint64, result any) {
 	var m outMessage
 	if pages, ok := result.(*protocol.FetchAnswer); ok {
 		m.bytes, m.buffer = pages.Message(id)
-		if len(m.bytes) < cap(m.buffer)/2 { // pages were absent, or the buffer is of another size: what waits takes what it needs
+		if len(m.bytes) < cap(m.buffer)/3 { // pages were absent: what waits takes what it needs
 			whole := m.buffer
 			m = outMessage{bytes: bytes.Clone(m.bytes)}
-			recycle(whole)
+			buffers.Keep(whole)
 		}
 	} else {
 		b, err := protocol.Encode(protocol.Response[any]{ID: id, Result: result})

@@ -41,6 +41,7 @@ type item struct {
 type stageSet struct {
 	frames uint64
 	pages  []protocol.Pages
+	ins    []incoming      // what pages share memory with
 	bytes  uint64          // of page data
 	held   uint64          // counted in conn.held
 	last   time.Time       // when the last frame came
@@ -172,13 +173,14 @@ func (c *conn) forget(actor string, q *queue) {
 	delete(c.queues, actor)
 }
 
-// stage keeps pages for a commit to come. Errors are answered to that commit.
-func (c *conn) stage(st *protocol.Stage) {
+// stage keeps pages for a commit to come, and in, where they lie. Errors are answered to that commit.
+func (c *conn) stage(st *protocol.Stage, in incoming) {
 	c.server.metrics.stages.Add(1)
 	c.mu.Lock()
 	q := c.queues[st.Actor]
 	if q == nil { // the commit will be told that the actor is not open
 		c.mu.Unlock()
+		in.done()
 		return
 	}
 	limits := &c.server.cfg.Limits
@@ -186,6 +188,7 @@ func (c *conn) stage(st *protocol.Stage) {
 	if set == nil {
 		if uint64(len(q.staged)) > limits.ActorQueue {
 			c.mu.Unlock()
+			in.done()
 			c.close(closePolicy, "pages are staged for more commits than an actor may queue")
 			return
 		}
@@ -204,8 +207,10 @@ func (c *conn) stage(st *protocol.Stage) {
 	}
 	if set.refuse == nil {
 		set.pages = append(set.pages, st.Pages)
+		set.ins = append(set.ins, in)
 		set.held += size
 	} else {
+		in.done()
 		c.drop(set)
 	}
 	c.mu.Unlock()
@@ -214,7 +219,19 @@ func (c *conn) stage(st *protocol.Stage) {
 // drop frees the pages of a commit that will be refused. c.mu is held.
 func (c *conn) drop(set *stageSet) {
 	c.release(set.held)
-	set.pages, set.held = nil, 0
+	set.done()
+	set.held = 0
+}
+
+// done gives back the memory of the pages. A nil stageSet has none.
+func (set *stageSet) done() {
+	if set == nil {
+		return
+	}
+	for i := range set.ins {
+		set.ins[i].done()
+	}
+	set.pages, set.ins = nil, nil
 }
 
 // dropStale gives up the pages staged for commits that nothing has come for since the time given.
@@ -264,6 +281,7 @@ func (q *queue) run() {
 
 		q.serve(it)
 		it.in.done()
+		it.staged.done()
 	}
 }
 

@@ -92,8 +92,7 @@ func (s *Store) finish(
 	if err != nil {
 		return store.Head{}, err
 	}
-	// The sync is done; closing only gives memory back.
-	_ = batch.Close()
+	s.spares.done(batch)
 	return head, nil
 }
 
@@ -114,7 +113,7 @@ func (s *Store) submit(
 	}
 	if err != nil {
 		if batch != nil {
-			_ = batch.Close() // never applied
+			s.spares.done(batch) // never applied
 		}
 		return head, nil, nil, err
 	}

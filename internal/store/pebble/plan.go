@@ -20,11 +20,11 @@ const (
 )
 
 // plan turns b into a Pebble batch that includes the next head. It is called under the actor's lock. The error is of
-// package store; a batch returned with one is to be closed.
+// package store; a batch returned with one is done with.
 func (s *Store) plan(actor string, head store.Head, b *store.Batch, m *memory) (store.Head, *pebble.Batch, error) {
 	prefix := dataPrefix(actor)
 	ranges, writes := b.Ranges(), b.Writes()
-	batch := s.db.NewBatchWithSize(batchSize(prefix, writes, len(b.Hints)))
+	batch := s.spares.take(s.db, batchSize(prefix, writes, len(b.Hints)))
 	used := head.UsedBytes
 	for _, r := range ranges {
 		freed, err := s.deleteRange(batch, prefix, r)

@@ -24,6 +24,7 @@ type Store struct {
 	dir     string
 	reserve uint64
 	gates   gates
+	spares  spares
 	crew    *crew.Crew    // runs what may meet a failure of the disk
 	readers chan struct{} // holds an item for each goroutine that helps a read, see takeReaders
 

@@ -87,6 +87,8 @@ export interface ChannelOpMetrics {
 export interface CacheMetrics {
   limitBytes: number;
   usedBytes: number;
+  /** What the system has given for pages, those on their way to the server and some spare ones too; 0 on Windows. */
+  heldBytes: number;
   /** Given back since the process began, since the limit was reached. */
   givenBackBytes: number;
 }

@@ -34,6 +34,7 @@ void pw_budget_set(uint64_t bytes) {
 void pw_budget_get(pw_budget *out) {
   out->limit = (uint64_t)atomic_load(&limit);
   out->used = (uint64_t)atomic_load(&sum);
+  out->held = pw_pool_held();
   out->given_back = atomic_load(&given_back);
 }
 
@@ -101,7 +102,7 @@ void pw_budget_give_back(pw_db *db) {
     pw_page *oldest = db->staged.oldest;
     if (!oldest->asked) db->metrics.vfs_wasted++;
     pw_pagemap_take(&db->staged, oldest);
-    pw_page_free(oldest);
+    sqlite3_free(oldest);
   }
   pthread_mutex_unlock(&db->mu);
   pw_point_let_go(db);

@@ -10,6 +10,7 @@ import "C"
 type Budget struct {
 	LimitBytes     uint64 `json:"limitBytes"`
 	UsedBytes      uint64 `json:"usedBytes"`      // now
+	HeldBytes      uint64 `json:"heldBytes"`      // that the system has given for pages, those on their way and some spare ones too; 0 on Windows
 	GivenBackBytes uint64 `json:"givenBackBytes"` // by databases that had more than their share, since the process began
 }
 
@@ -20,5 +21,7 @@ func SetBudget(bytes uint64) { C.pw_budget_set(C.uint64_t(bytes)) }
 func CurrentBudget() Budget {
 	var b C.pw_budget
 	C.pw_budget_get(&b)
-	return Budget{LimitBytes: uint64(b.limit), UsedBytes: uint64(b.used), GivenBackBytes: uint64(b.given_back)}
+	return Budget{
+		LimitBytes: uint64(b.limit), UsedBytes: uint64(b.used), HeldBytes: uint64(b.held), GivenBackBytes: uint64(b.given_back),
+	}
 }

@@ -53,7 +53,7 @@ static void free_batch(pw_db *db, pw_batch *batch) {
   for (i = 0; i < batch->npage; i++) {
     pw_page *page = batch->pages[i];
     if (pw_pagemap_find(&db->pending, page->key) == page) pw_pagemap_take(&db->pending, page);
-    pw_page_free(page);
+    sqlite3_free(page);
   }
   sqlite3_free(batch);
 }
@@ -69,7 +69,7 @@ static int fill_batch(pw_db *db, pw_batch *batch) {
     if (staged) {
       pw_pagemap_take(&db->staged, staged);
       if (!staged->asked) db->metrics.vfs_wasted++;
-      pw_page_free(staged);
+      sqlite3_free(staged);
     }
     pw_pagemap_take(&db->tx, page);
     batch->indexes[batch->npage] = (uint32_t)page->key;
@@ -90,7 +90,7 @@ static void drop_past(pw_db *db, uint64_t size) {
     if (page->key >> 32 != PW_MAIN || (page->key & 0xFFFFFFFF) * PW_PAGE < size) continue;
     pw_pagemap_take(&db->staged, page);
     if (!page->asked) db->metrics.vfs_wasted++;
-    pw_page_free(page);
+    sqlite3_free(page);
   }
   for (page = db->pending.oldest; page; page = newer) {
     newer = page->newer;
@@ -186,7 +186,7 @@ void pw_db_lost(pw_db *db, const pw_error *error) {
 
 /* Go: a fetched page, NULL for one of zeros. */
 void pw_db_stage(pw_db *db, int file, uint32_t index, const void *data, int asked) {
-  pw_page *page = pw_page_new();
+  pw_page *page = sqlite3_malloc64(sizeof(pw_page));
 
   if (!page) return; /* the reader finds it missing and says so */
   page->key = pw_key(file, index);
@@ -197,7 +197,7 @@ void pw_db_stage(pw_db *db, int file, uint32_t index, const void *data, int aske
   if (pw_pagemap_find(&db->pending, page->key) ||
       (!asked && pw_pagemap_find(&db->staged, page->key)) ||
       pw_pagemap_put(&db->staged, page) != SQLITE_OK) {
-    pw_page_free(page);
+    sqlite3_free(page);
     page = 0;
   }
   if (page && !asked) db->metrics.vfs_prefetched++;
@@ -206,7 +206,7 @@ void pw_db_stage(pw_db *db, int file, uint32_t index, const void *data, int aske
     if (oldest->asked && oldest->newer) oldest = oldest->newer; /* about to be read */
     if (!oldest->asked) db->metrics.vfs_wasted++;
     pw_pagemap_take(&db->staged, oldest);
-    pw_page_free(oldest);
+    sqlite3_free(oldest);
   }
   pw_budget_count(db);
   pthread_mutex_unlock(&db->mu);

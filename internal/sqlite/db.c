@@ -15,7 +15,7 @@ static void destroy(pw_db *db) {
     pw_batch *batch = db->batches;
     uint32_t i;
     db->batches = batch->next;
-    for (i = 0; i < batch->npage; i++) pw_page_free(batch->pages[i]);
+    for (i = 0; i < batch->npage; i++) sqlite3_free(batch->pages[i]);
     sqlite3_free(batch);
   }
   sqlite3_free(db->pending.bucket);
@@ -63,7 +63,7 @@ static void note_rollback(void *arg) {
 /* Makes the database; pages may be staged from now on, SQL waits for
 ** pw_db_start(). journal_size is that of a foreign journal, 0 without one. */
 pw_db *pw_db_open(uintptr_t handle, uint64_t size, uint64_t journal_size, uint64_t max_commit) {
-  pw_db *db = sqlite3_malloc64(sizeof(*db));
+  pw_db *db = pw_vfs_register() == SQLITE_OK ? sqlite3_malloc64(sizeof(*db)) : 0;
 
   if (!db) return 0;
   memset(db, 0, sizeof(*db));
@@ -116,12 +116,8 @@ static int configure(pw_db *db, uint64_t cache_bytes) {
 /* Opens SQLite on the database. */
 int pw_db_start(pw_db *db, uint64_t cache_bytes, pw_error *error) {
   char name[32];
-  int rc = pw_vfs_register();
+  int rc;
 
-  if (rc != SQLITE_OK) {
-    pw_error_set(error, "internal_error", rc, "SQLite could not be initialised");
-    return rc;
-  }
   pw_lock(db);
   db->busy = 1;
   pthread_mutex_unlock(&db->mu);

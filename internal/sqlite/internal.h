@@ -179,8 +179,8 @@ static inline pw_job *pw_job_of(pw_op *op) {
 }
 
 /* pagepool.c */
-pw_page *pw_page_new(void);
-void pw_page_free(pw_page *page);
+void pw_pool_init(void);
+uint64_t pw_pool_held(void);
 
 /* pagemap.c */
 pw_page *pw_pagemap_find(const pw_pagemap *map, uint64_t key);
@@ -224,6 +224,7 @@ pw_db **pw_registry_all(int *n);
 /* budget.c */
 typedef struct pw_budget {
   uint64_t limit, used; /* bytes, now */
+  uint64_t held; /* see pw_pool_held() */
   uint64_t given_back; /* bytes, ever */
 } pw_budget;
 void pw_budget_set(uint64_t bytes); /* 0: the default */

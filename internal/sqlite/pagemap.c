@@ -43,7 +43,7 @@ int pw_pagemap_put(pw_pagemap *map, pw_page *page) {
 
   if (old) {
     pw_pagemap_take(map, old);
-    pw_page_free(old);
+    sqlite3_free(old);
   }
   if (map->npage >= map->nbucket && grow(map) != SQLITE_OK) return SQLITE_NOMEM;
   i = slot(map, page->key);
@@ -76,7 +76,7 @@ void pw_pagemap_clear(pw_pagemap *map) {
   while (map->oldest) {
     pw_page *page = map->oldest;
     map->oldest = page->newer;
-    pw_page_free(page);
+    sqlite3_free(page);
   }
   sqlite3_free(map->bucket);
   memset(map, 0, sizeof(*map));

@@ -75,7 +75,7 @@ static int copy_from_memory(pw_db *db, uint64_t key, uint32_t offset, void *out,
     memcpy(out, page->data + offset, n);
     if (n == PW_PAGE) {
       pw_pagemap_take(&db->staged, page);
-      pw_page_free(page);
+      sqlite3_free(page);
     }
   }
   found = page != 0;
@@ -184,12 +184,12 @@ static int vfs_write(sqlite3_file *base, const void *data, int amount, sqlite3_i
   }
   page = pw_pagemap_find(&db->tx, pw_key(PW_MAIN, (uint32_t)(offset / PW_PAGE)));
   if (!page) {
-    page = pw_page_new();
+    page = sqlite3_malloc64(sizeof(pw_page));
     if (!page) return SQLITE_IOERR_NOMEM;
     page->key = pw_key(PW_MAIN, (uint32_t)(offset / PW_PAGE));
     page->asked = 1;
     if (pw_pagemap_put(&db->tx, page) != SQLITE_OK) {
-      pw_page_free(page);
+      sqlite3_free(page);
       return SQLITE_IOERR_NOMEM;
     }
   }
@@ -208,7 +208,7 @@ static int vfs_truncate(sqlite3_file *base, sqlite3_int64 size) {
     newer = page->newer;
     if ((page->key & 0xFFFFFFFF) * PW_PAGE >= (uint64_t)size) {
       pw_pagemap_take(&db->tx, page);
-      pw_page_free(page);
+      sqlite3_free(page);
     }
   }
   db->size = (uint64_t)size;
@@ -402,6 +402,7 @@ int pw_vfs_register(void) {
     tzset(); /* reads the time zone's file now, so that no SQL does ('localtime') */
 #endif
     pw_tune_init();
+    pw_pool_init();
     rc = sqlite3_initialize();
     if (rc == SQLITE_OK) {
       system_vfs = sqlite3_vfs_find(0);

@@ -5,23 +5,34 @@ package buffers
 
 import (
 	"math/bits"
+	"slices"
 	"sync"
+	"time"
 )
 
-// Buffers of Least to Most bytes are kept: powers of two, at most keep bytes of them together.
+// Buffers of Least to Most bytes are kept: powers of two, at most keep bytes of them together, and none that nobody has needed
+// for twice as long as idle.
 const (
 	Least = 128 << 10
 	Most  = 4 << 20
 	keep  = 16 << 20
+	idle  = 5 * time.Second
 )
 
 var kept struct {
 	sync.Mutex
-	bytes int
-	free  [6][][]byte // of Least bytes, of twice as many, and so on up to Most; the last one was used last
+	bytes   int
+	classes [6]list // of Least bytes, of twice as many, and so on up to Most
+	watched bool    // unneeded will run
 }
 
-// class returns which of kept.free has buffers of at least size bytes, which is at most Most.
+// list is free buffers of one size. The last one was used last.
+type list struct {
+	free   [][]byte
+	fewest int // how many there were at least since unneeded ran
+}
+
+// class returns which of kept.classes has buffers of at least size bytes, which is at most Most.
 func class(size int) int { return bits.Len(uint((size - 1) / Least)) }
 
 // New returns an empty buffer of capacity n or more, the next power of two if that is one that is kept.
@@ -32,13 +43,14 @@ func New(n int) []byte {
 	c := class(n)
 	kept.Lock()
 	defer kept.Unlock()
-	free := kept.free[c]
-	if len(free) == 0 {
+	l := &kept.classes[c]
+	last := len(l.free) - 1
+	if last < 0 {
 		return make([]byte, 0, Least<<c)
 	}
-	b := free[len(free)-1]
-	free[len(free)-1] = nil
-	kept.free[c] = free[:len(free)-1]
+	b := l.free[last]
+	l.free = slices.Delete(l.free, last, last+1)
+	l.fewest = min(l.fewest, last)
 	kept.bytes -= cap(b)
 	return b
 }
@@ -55,7 +67,27 @@ func Keep(b []byte) {
 	if kept.bytes+n > keep {
 		return
 	}
-	c := class(n)
-	kept.free[c] = append(kept.free[c], b[:0])
+	l := &kept.classes[class(n)]
+	l.free = append(l.free, b[:0])
 	kept.bytes += n
+	if !kept.watched {
+		kept.watched = true
+		time.AfterFunc(idle, unneeded)
+	}
+}
+
+// unneeded leaves to the collector what nobody has needed since it ran last.
+func unneeded() {
+	kept.Lock()
+	defer kept.Unlock()
+	for c := range kept.classes {
+		l := &kept.classes[c]
+		kept.bytes -= l.fewest * (Least << c)
+		l.free = slices.Delete(l.free, 0, l.fewest)
+		l.fewest = len(l.free)
+	}
+	kept.watched = kept.bytes > 0
+	if kept.watched {
+		time.AfterFunc(idle, unneeded)
+	}
 }

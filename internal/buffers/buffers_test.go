@@ -56,11 +56,24 @@ func TestKeptIsBounded(t *testing.T) {
 	require.Equal(t, 4, used)
 }
 
+// What nobody needs for a while is not kept; what is needed stays.
+func TestUnneededBuffersAreGivenUp(t *testing.T) {
+	drain()
+	for range 3 {
+		buffers.Keep(make([]byte, 0, buffers.Least))
+	}
+	buffers.Unneeded() // all three came since the last look
+	require.Equal(t, 3*buffers.Least, buffers.KeptBytes())
+	buffers.Keep(buffers.New(buffers.Least))
+	buffers.Unneeded()
+	require.Equal(t, buffers.Least, buffers.KeptBytes())
+	buffers.Unneeded()
+	require.Zero(t, buffers.KeptBytes())
+}
+
 // drain takes what earlier tests have left.
 func drain() {
-	for size := buffers.Least; size <= buffers.Most; size *= 2 {
-		for range 100 {
-			buffers.New(size)
-		}
+	for buffers.KeptBytes() > 0 {
+		buffers.Unneeded()
 	}
 }

@@ -19,6 +19,12 @@ import (
 // TestMessagesDoNotMix holds that the memory of a message is used again only when the message was handled: pages that wait for
 // the store, or for their commit, stay what they are whatever arrives after them.
 func TestMessagesDoNotMix(t *testing.T) {
+	for _, pages := range []int{7, 64} { // the buffers of small and of large messages
+		t.Run(fmt.Sprintf("pages=%d", pages), func(t *testing.T) { testMessagesDoNotMix(t, pages) })
+	}
+}
+
+func testMessagesDoNotMix(t *testing.T, n int) {
 	waiting, release := make(chan struct{}), make(chan struct{})
 	st := &hookedStore{Store: memory.New(), apply: func(actor string, _ *store.Batch) error {
 		if actor == "default/slow" {
@@ -34,8 +40,11 @@ func TestMessagesDoNotMix(t *testing.T) {
 	for _, actor := range actors {
 		generation[actor] = c.open(actor, protocol.ModeFail).Generation
 	}
-	indexes := []uint32{0, 1, 2, 3, 4, 5, 6}
-	pages := func(fill byte) protocol.Pages { return pagesOf(indexes, fill, fill, fill, fill, fill, fill, fill) }
+	indexes := make([]uint32, n)
+	for i := range indexes {
+		indexes[i] = uint32(i)
+	}
+	pages := func(fill byte) protocol.Pages { return pagesOf(indexes, bytes.Repeat([]byte{fill}, n)...) }
 	commit := func(actor string, seq, staged uint64, p protocol.Pages) protocol.Commit {
 		return protocol.Commit{
 			Generation: generation[actor], Seq: seq, Count: 1, Size: uint64(len(indexes)) * protocol.PageSize, Staged: staged, Pages: p,

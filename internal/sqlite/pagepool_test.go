@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/pagewire/pagewire/internal/sqlite"
+	"github.com/pagewire/pagewire/internal/tune"
 )
 
 // Transactions of many pages, and scans that fetch as many, come back whole (I3): in memory that was used before, and beyond it.
@@ -30,7 +31,7 @@ func TestPagesInMemoryUsedBefore(t *testing.T) {
 // The pages of SQLite's caches, and those on their way, are of the pool, which gives their memory back to the system but for a
 // few spare MiB.
 func TestPoolGivesBack(t *testing.T) {
-	if runtime.GOOS == "windows" {
+	if runtime.GOOS == "windows" || tune.Off("page-pool") {
 		t.Skip("there is no pool")
 	}
 	const spare = 4 * mib

@@ -67,7 +67,7 @@ func receive(r io.Reader) (incoming, error) {
 }
 
 // grown returns the size of the buffer that follows one of size bytes, for a message that has filled it. Each step is a copy;
-// the third buffer is one for a stage of the largest size.
+// the fourth buffer is the size of the largest stage.
 func grown(size int) int {
 	if 4*size <= mib/2 {
 		return 4 * size

@@ -19,6 +19,7 @@ static const pw_api api = {
     .op_bind = pw_op_bind,
     .op_memory = pw_op_memory,
     .op_params = pw_op_params,
+    .op_give = pw_op_give,
     .op_try = pw_op_try,
     .op_submit = pw_op_submit,
     .op_wait = pw_op_wait,

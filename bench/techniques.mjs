@@ -99,6 +99,13 @@ export const techniques = {
     ],
     options: { preload: 0 },
   },
+  "fed-batches": {
+    what: "a long batch runs while JavaScript packs its later items",
+    runs: [
+      ["insert-1000-batch", 0],
+      ["insert-1000-batch", 10],
+    ],
+  },
   "page-pool": {
     what: "memory of pages, SQLite's caches too, comes in pieces of 1 MiB, and is used again",
     runs: [

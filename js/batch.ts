@@ -1,6 +1,6 @@
 // Batches: packed into one buffer and one string for the bridge, and their results unpacked.
 
-import type { Packed } from "./native.js";
+import type { Handle, Packed, Piece } from "./native.js";
 import type { Mode, Params, RunResult } from "./options.js";
 import { badParameter, checkParams } from "./parameters.js";
 import { Result, type Shapes } from "./rows.js";
@@ -22,40 +22,78 @@ const mostText = 1024 * 1024;
 /** Doubles of a buffer that is kept for the next batch. */
 const mostKept = 64 * 1024;
 
-/** Packs the items of one batch. */
+/** Items of a piece of a batch: what SQLite does with them takes longer than to wake the thread that does it. */
+export const pieceItems = 128;
+/** Characters of their parameters after which a piece ends all the same. */
+const pieceText = 64 * 1024;
+
+/** A statement of a database. */
+interface Known {
+  readonly text: string;
+  readonly handle: Handle;
+  readonly shapes: Shapes;
+}
+
+/** Who knows a database's statements. */
+interface Statements {
+  readonly defaults: { readonly cachedStatements: number };
+  cached(text: string): Known;
+  prepare(text: string): Known;
+  free(statement: Known): void;
+}
+
+/** Packs the items of a piece of a batch. */
 class Packer {
   #f64 = new Float64Array(4096);
   #i64 = new BigInt64Array(this.#f64.buffer);
   #at = 0;
+  #numbers = new Map<Known, number>();
+  #handles: Handle[] = [];
+  #last: Known | undefined;
+  #number = 0;
   items = 0;
   /** Packed values, of all items. */
-  values = 0;
+  #values = 0;
   /** The texts among them. */
   text = "";
   /** Parameters of items that could not be packed. */
-  others: unknown[] = [];
+  #others: unknown[] = [];
 
-  get buffer(): ArrayBuffer {
-    return this.#f64.buffer as ArrayBuffer;
+  /** What the bridge takes. */
+  get piece(): Piece {
+    const buffer = this.#f64.buffer as ArrayBuffer;
+    return [this.#handles, buffer, this.items, this.#values, this.text, this.#others];
   }
 
-  /** Adds a run of a statement, given by its number in the batch and the shape of its rows that is known. */
-  add(statement: number, shape: number, params: unknown): void {
+  /** Adds a run of a statement. */
+  add(statement: Known, params: unknown): void {
     this.#reserve(itemDoubles);
     const at = this.#at;
     this.#at += itemDoubles;
-    this.#f64[at] = statement;
-    this.#f64[at + 1] = shape;
+    this.#f64[at] = statement === this.#last ? this.#number : this.#numberOf(statement);
+    this.#f64[at + 1] = statement.shapes.latest;
     const n = params === undefined ? 0 : Array.isArray(params) ? this.#pack(params) : UNPACKED;
     this.#f64[at + 2] = n;
     this.items++;
     if (n === UNPACKED) {
       checkParams(params);
-      this.others.push(params);
+      this.#others.push(params);
     } else {
-      this.values += n;
+      this.#values += n;
       this.#at += n * valueDoubles;
     }
+  }
+
+  // The statement's number in the piece.
+  #numberOf(statement: Known): number {
+    let number = this.#numbers.get(statement);
+    if (number === undefined) {
+      number = this.#handles.push(statement.handle) - 1;
+      this.#numbers.set(statement, number);
+    }
+    this.#last = statement;
+    this.#number = number;
+    return number;
   }
 
   // Packs values behind what there is. Blobs, and what cannot be bound at all, are left to the bridge.
@@ -100,11 +138,14 @@ class Packer {
     this.#i64 = new BigInt64Array(grown.buffer);
   }
 
-  /** Forgets the batch; is it worth keeping for another? */
+  /** Forgets the piece; is it worth keeping for another? */
   clear(): boolean {
-    this.#at = this.items = this.values = 0;
+    this.#at = this.items = this.#values = 0;
     this.text = "";
-    this.others = [];
+    this.#others = [];
+    this.#handles = [];
+    this.#numbers.clear();
+    this.#last = undefined;
     return this.#f64.length <= mostKept;
   }
 }
@@ -113,21 +154,75 @@ class Packer {
 let spare: Packer | undefined;
 
 /** Has fn use a packer. */
-export function packing<T>(fn: (packer: Packer) => T): T {
+function packing(fn: (packer: Packer) => void): void {
   const packer = spare ?? new Packer();
   spare = undefined;
   try {
-    return fn(packer);
+    fn(packer);
   } finally {
     if (packer.clear()) spare = packer;
   }
 }
 
 /** The text of an item of a batch, whose number is i. */
-export function textOf(item: BatchItem, i: number): string {
+function textOf(item: BatchItem, i: number): string {
   const sql: unknown = Array.isArray(item) ? item[0] : item;
   if (typeof sql !== "string") throw new TypeError(`batch: item ${i + 1} is neither SQL text nor [sql, params]`);
   return sql;
+}
+
+/**
+ * May the items come while the first run? Not if there are named parameters: to read them may run a caller's code, which
+ * must not find the database busy with a batch that waits for that code.
+ */
+export function comesInPieces(items: readonly BatchItem[]): boolean {
+  const named = (item: unknown) => Array.isArray(item) && item[1] !== undefined && !Array.isArray(item[1]);
+  return items.length > pieceItems && !items.some(named);
+}
+
+/**
+ * Packs items and sends them, `most` at a time; `shapes` become those of all. A batch may hold more texts than the cache: the
+ * rest get statements of their own, freed once sent.
+ */
+export function pack(
+  statements: Statements,
+  items: readonly BatchItem[],
+  most: number,
+  shapes: Shapes[],
+  send: (first: number, piece: Piece) => void,
+): void {
+  const n = items.length;
+  const enough = n > most ? pieceText : Number.POSITIVE_INFINITY;
+  const known = new Map<string, Known>();
+  const own: Known[] = [];
+  const statementOf = (text: string) => {
+    let statement = known.get(text);
+    if (statement === undefined) {
+      const cached = known.size < statements.defaults.cachedStatements;
+      statement = cached ? statements.cached(text) : statements.prepare(text);
+      if (!cached) own.push(statement);
+      known.set(text, statement);
+    }
+    return statement;
+  };
+  packing((packer) => {
+    try {
+      let statement: Known | undefined;
+      for (let i = 0, first = 0; i < n; i++) {
+        const item = items[i]!;
+        const text = textOf(item, i);
+        if (statement?.text !== text) statement = statementOf(text);
+        packer.add(statement, typeof item === "string" ? undefined : item[1]);
+        shapes.push(statement.shapes);
+        if (packer.items < most && packer.text.length < enough && i < n - 1) continue;
+        send(first, packer.piece);
+        packer.clear();
+        first = i + 1;
+      }
+    } finally {
+      for (const statement of own) statements.free(statement);
+    }
+  });
 }
 
 /** The results of a batch, whose statements have these shapes. */

@@ -1,7 +1,7 @@
 // One open database as the bridge knows it: its statements, and operations on their way through it.
 // Who may go when (transactions) is the business of runner.ts.
 
-import { type BatchItem, batchResults, packing, textOf } from "./batch.js";
+import { type BatchItem, batchResults, comesInPieces, pack, pieceItems } from "./batch.js";
 import { abortError, PagewireError } from "./errors.js";
 import { bridgeError, type Failure, operationError } from "./failures.js";
 import { timeoutOf } from "./limits.js";
@@ -17,7 +17,6 @@ import {
   native,
   type Packed,
   RUN,
-  type SendBatch,
   SHAPE,
   VALUES,
   WAIT,
@@ -118,6 +117,8 @@ class Pending<T> implements Job {
 export class Core {
   /** Why nothing can be run any more. */
   stop: PagewireError | undefined;
+  /** Batches that are packed and which the engine has begun with. */
+  feeding = 0;
   readonly mode: Mode;
   readonly #db: Handle;
   readonly #cache = new Map<string, Sql>();
@@ -257,7 +258,7 @@ export class Core {
       const mode = this.modeFor(options);
       const timeout = timeoutOf(options?.timeout, this.defaults.timeout);
       const shapes: Shapes[] = [];
-      const packed = this.#sendBatch(this.#bridge.batch, items, shapes, epoch, timeout);
+      const packed = this.#feed(items, shapes, epoch, timeout);
       const read = (value: Packed) => batchResults(value, shapes, mode);
       if (typeof packed === "number") return this.#pend(packed, read, undefined, signal, timeout);
       if (failed()) throw operationError(packed as unknown as Failure, undefined, signal);
@@ -267,54 +268,48 @@ export class Core {
     }
   }
 
+  // Hands a batch to the bridge, a long one in pieces, and the engine begins with the first.
+  #feed(items: readonly BatchItem[], shapes: Shapes[], epoch: number, timeout: number): Packed | number {
+    const n = items.length;
+    let packed: Packed | number | undefined;
+    let feeding = 0;
+    try {
+      pack(this, items, comesInPieces(items) ? pieceItems : n, shapes, (first, piece) => {
+        if (typeof packed === "number") {
+          this.#bridge.batchMore(packed, first, ...piece);
+        } else if (packed === undefined) {
+          packed = this.#bridge.batch(this.#db, n, ...piece, epoch, timeout);
+          this.feeding += feeding = 1;
+        }
+      });
+      return packed!;
+    } catch (error) {
+      if (typeof packed === "number") {
+        keep(packed, {}); // nobody asks for its result
+        this.#bridge.batchNoMore(packed);
+      }
+      throw error;
+    } finally {
+      this.feeding -= feeding;
+    }
+  }
+
   batchSync(items: readonly BatchItem[], options: CallOptions | undefined, epoch: number): RunResult[] {
     const mode = this.modeFor(options);
     const timeout = timeoutOf(options?.timeout, this.defaults.timeout);
     if (options?.signal?.aborted) throw abortError(options.signal);
+    const n = items.length;
     const shapes: Shapes[] = [];
     let packed: Packed;
     try {
-      packed = this.#sendBatch(this.#bridge.batchSync, items, shapes, epoch, timeout);
+      pack(this, items, n, shapes, (_first, piece) => {
+        packed = this.#bridge.batchSync(this.#db, n, ...piece, epoch, timeout);
+      });
     } catch (error) {
       throw bridgeError(error);
     }
-    if (failed()) throw operationError(packed as unknown as Failure, undefined);
-    return batchResults(packed, shapes, mode);
-  }
-
-  // Packs a batch and hands it to the bridge; `shapes` become those of its items. A batch may hold more texts than the
-  // cache: the rest get statements of their own, freed once sent.
-  #sendBatch<T>(send: SendBatch<T>, items: readonly BatchItem[], shapes: Shapes[], epoch: number, timeout: number): T {
-    const numbers = new Map<string, number>();
-    const statements: Sql[] = [];
-    const own: Sql[] = [];
-    let number = 0;
-    const numberOf = (text: string) => {
-      if (statements[number]?.text === text) return number;
-      const known = numbers.get(text);
-      if (known !== undefined) return known;
-      const cached = statements.length < this.defaults.cachedStatements;
-      const sql = cached ? this.cached(text) : this.prepare(text);
-      if (!cached) own.push(sql);
-      numbers.set(text, statements.length);
-      return statements.push(sql) - 1;
-    };
-    return packing((packer) => {
-      try {
-        for (let i = 0; i < items.length; i++) {
-          const item = items[i]!;
-          number = numberOf(textOf(item, i));
-          const known = statements[number]!.shapes;
-          packer.add(number, known.latest, typeof item === "string" ? undefined : item[1]);
-          shapes.push(known);
-        }
-        const handles = statements.map((sql) => sql.handle);
-        const { buffer, values, text, others } = packer;
-        return send(this.#db, handles, buffer, packer.items, values, text, others, epoch, timeout);
-      } finally {
-        for (const sql of own) this.free(sql);
-      }
-    });
+    if (failed()) throw operationError(packed! as unknown as Failure, undefined);
+    return batchResults(packed!, shapes, mode);
   }
 
   /** Ends a cursor early, in its turn. */

@@ -31,18 +31,15 @@ export const mostValues = 8;
 /** A finished result: its text, or [text, names, blob, buffer], or a failure; rows.ts reads them. */
 export type Packed = string | unknown[];
 
-/** Runs a batch, which batch.ts has packed. */
-export type SendBatch<T> = (
-  db: Handle,
+/** Items of a batch, as batch.ts packs them. */
+export type Piece = [
   stmts: Handle[],
   buffer: ArrayBuffer,
   items: number,
   values: number,
   text: string,
   others: unknown[],
-  needEpoch: number,
-  timeoutMs: number,
-) => T;
+];
 
 /** A row of a point read, whose numbers are in the scratch buffer; null if the read must be an operation. */
 export type PackedRow = string | [texts: string, blobs: ArrayBuffer] | undefined | null;
@@ -59,8 +56,12 @@ interface Bridge {
   run(stmt: Handle, what: number, ...rest: unknown[]): Packed | number;
   read(...values: unknown[]): PackedRow;
   pointNew(stmt: Handle, shape: number, params: number, columns: number): number;
-  batch: SendBatch<Packed | number>;
-  batchSync: SendBatch<Packed>;
+  /** Runs a batch of `items`, the first of which come with it, the others by batchMore(). */
+  batch(db: Handle, items: number, ...rest: [...Piece, needEpoch: number, timeoutMs: number]): Packed | number;
+  batchMore(token: number, first: number, ...piece: Piece): void;
+  /** The others will not come: it fails. */
+  batchNoMore(token: number): void;
+  batchSync(db: Handle, items: number, ...rest: [...Piece, needEpoch: number, timeoutMs: number]): Packed;
   cancel(token: number, code: string): void;
   call(method: string, json: string, bin: Uint8Array | undefined): number;
   callSync(method: string, json: string, bin: Uint8Array | undefined): [boolean, string, ArrayBuffer | undefined];

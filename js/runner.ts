@@ -30,7 +30,7 @@ export abstract class Runner {
     if (stop !== undefined) throw new PagewireError(stop.code, stop.message);
   }
 
-  /** @internal Throws if this is over, or if a transaction is running, for which nothing can wait. */
+  /** @internal Throws if this is over, or if a transaction or a batch is running, for which nothing can wait. */
   checkSync(): void {
     this.check();
     if (this.gate.held) {
@@ -38,6 +38,13 @@ export abstract class Runner {
         "busy",
         "a transaction has this database to itself, and a synchronous call cannot wait for it; make the call on the " +
           "transaction's own object, or use the asynchronous form",
+      );
+    }
+    if (this.core.feeding > 0) {
+      throw new PagewireError(
+        "busy",
+        "a batch whose parameters are being read has this database to itself, and a synchronous call cannot wait for it; " +
+          "make the call before the batch, or use the asynchronous form",
       );
     }
   }

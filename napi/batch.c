@@ -11,6 +11,9 @@
 ** The values of an item follow it; the texts of all values stand end to end in
 ** the string. An item with UNPACKED values takes the next of others, as run()
 ** takes its parameters.
+**
+** A batch may come in pieces: the first one with the number of items of all, and
+** the engine begins with it, the others by batchMore().
 */
 #include <stdlib.h>
 #include <string.h>
@@ -22,7 +25,8 @@
 #define UNPACKED -1
 
 typedef struct packed {
-  const double *at, *end;
+  uint32_t first, end_item; /* items that it holds */
+  const double *start, *at, *end;
   const char *text, *end_text;
   int ascii;         /* a unit of text is a byte */
   pw_value *values;  /* room for what is left */
@@ -75,14 +79,14 @@ static int take_value(packed *p, pw_value *out) {
 }
 
 /*
-** Set the items, and the packed values where there is memory for them. Counts
-** what is not packed. Runs no JavaScript.
+** Set the items of a piece, and the packed values where there is memory for them.
+** Counts what is not packed. Runs no JavaScript.
 */
 static int take_items(bridge *b, pw_op *op, packed *p, handle *const *stmts, uint32_t nstmt,
                       uint32_t *unpacked) {
   uint32_t i, k;
   *unpacked = 0;
-  for (i = 0; i < op->nitem; i++) {
+  for (i = p->first; i < p->end_item; i++) {
     const double *item = p->at;
     uint32_t n;
     if (p->end - p->at < ITEM || !(item[0] >= 0 && item[0] < nstmt)) return 0;
@@ -109,11 +113,12 @@ static int take_items(bridge *b, pw_op *op, packed *p, handle *const *stmts, uin
 }
 
 /* Bind what is not packed. May run JavaScript. */
-static int bind_others(bridge *b, pw_op *op, const double *at, napi_value others) {
+static int bind_others(bridge *b, pw_op *op, const packed *p, napi_value others) {
+  const double *at = p->start;
   napi_env env = b->env;
   uint32_t i, k = 0;
   int ok = 1;
-  for (i = 0; i < op->nitem && ok; i++) {
+  for (i = p->first; i < p->end_item && ok; i++) {
     napi_handle_scope scope;
     napi_value params;
     double n = at[2];
@@ -158,9 +163,9 @@ static handle **read_stmts(napi_env env, napi_value array, uint32_t *n) {
   return out;
 }
 
-/* Set and bind all items of op. Returns 0 with an exception pending if that is not possible. */
-static int read_items(bridge *b, pw_op *op, napi_value array, const double *from, packed *p,
-                      napi_value text, napi_value others) {
+/* Set and bind the items of a piece. Returns 0 with an exception pending if that is not possible. */
+static int read_items(bridge *b, pw_op *op, packed *p, napi_value array, napi_value text,
+                      napi_value others) {
   uint32_t nstmt, unpacked;
   handle **stmts;
   int ok;
@@ -169,39 +174,96 @@ static int read_items(bridge *b, pw_op *op, napi_value array, const double *from
   ok = take_items(b, op, p, stmts, nstmt, &unpacked);
   free(stmts);
   if (!ok) bridge_throw(b->env, "internal_error", "a batch is not packed as it should be");
-  return ok && (unpacked == 0 || bind_others(b, op, from, others));
+  return ok && (unpacked == 0 || bind_others(b, op, p, others));
 }
 
-/* batch(db, stmts, buffer, nitem, nvalue, text, others, needEpoch, timeoutMs) */
-static napi_value batch(napi_env env, napi_callback_info info, int wait) {
-  napi_value argv[9];
+/* Read the arguments buffer, nitem, nvalue of a piece of a batch. */
+static int read_packed(bridge *b, const napi_value *argv, uint32_t first, packed *p) {
   uint32_t nitem, nvalue;
   size_t bytes, doubles;
   void *data;
-  packed p = {0};
-  bridge *b = bridge_enter(env, info, 9, argv, NULL);
-  handle *h;
-  pw_op *op;
-  if (b == NULL) return NULL;
-  if ((h = ops_handle(env, argv[0], HANDLE_DB)) == NULL) return NULL;
-  if (bridge_failed(env, napi_get_arraybuffer_info(env, argv[2], &data, &bytes)) ||
-      bridge_failed(env, napi_get_value_uint32(env, argv[3], &nitem)) ||
-      bridge_failed(env, napi_get_value_uint32(env, argv[4], &nvalue)))
-    return NULL;
+  if (bridge_failed(b->env, napi_get_arraybuffer_info(b->env, argv[0], &data, &bytes)) ||
+      bridge_failed(b->env, napi_get_value_uint32(b->env, argv[1], &nitem)) ||
+      bridge_failed(b->env, napi_get_value_uint32(b->env, argv[2], &nvalue)))
+    return 0;
   doubles = (size_t)nitem * ITEM + (size_t)nvalue * VALUE;
   if (doubles * sizeof(double) > bytes) {
-    bridge_throw(env, "internal_error", "a batch is larger than its buffer");
+    bridge_throw(b->env, "internal_error", "a batch is larger than its buffer");
+    return 0;
+  }
+  memset(p, 0, sizeof(*p));
+  p->first = first;
+  p->end_item = first + nitem;
+  p->start = p->at = data;
+  p->end = p->at + doubles;
+  p->nvalue = nvalue;
+  return 1;
+}
+
+/*
+** batch(db, total, stmts, buffer, nitem, nvalue, text, others, needEpoch, timeoutMs):
+** total is the number of items of the batch, nitem of which come with it.
+*/
+static napi_value batch(napi_env env, napi_callback_info info, int wait) {
+  napi_value argv[10];
+  uint32_t total;
+  packed p;
+  bridge *b = bridge_enter(env, info, 10, argv, NULL);
+  handle *h;
+  pw_op *op;
+  if (b == NULL || (h = ops_handle(env, argv[0], HANDLE_DB)) == NULL ||
+      bridge_failed(env, napi_get_value_uint32(env, argv[1], &total)) ||
+      !read_packed(b, argv + 3, 0, &p))
+    return NULL;
+  if (p.end_item > total || (wait && p.end_item < total)) {
+    bridge_throw(env, "internal_error", "a batch has another number of items than it should");
     return NULL;
   }
-  p.at = data;
-  p.end = p.at + doubles;
-  p.nvalue = nvalue;
-  if ((op = ops_new(b, h->db, PW_BATCH, nitem)) == NULL) return NULL;
-  if (!read_items(b, op, argv[1], data, &p, argv[5], argv[6]) || !ops_limits(b, op, argv + 7)) {
+  if ((op = ops_new(b, h->db, PW_BATCH, total)) == NULL) return NULL;
+  if (!read_items(b, op, &p, argv[2], argv[6], argv[7]) || !ops_limits(b, op, argv + 8)) {
     b->api->op_free(op);
     return NULL;
   }
+  b->api->op_give(op, p.end_item);
   return ops_run(b, op, wait);
+}
+
+/* The batch in flight that a token stands for; NULL, and throws, if there is none. */
+static pw_op *batch_of(bridge *b, napi_value value) {
+  uint32_t token;
+  pw_op *op;
+  if (bridge_failed(b->env, napi_get_value_uint32(b->env, value, &token))) return NULL;
+  op = token < b->n_tokens ? b->ops[token] : NULL;
+  if (op == NULL) bridge_throw(b->env, "internal_error", "there is no such batch");
+  return op;
+}
+
+/* batchMore(token, first, stmts, buffer, nitem, nvalue, text, others): items from first on. */
+static napi_value js_batch_more(napi_env env, napi_callback_info info) {
+  napi_value argv[8];
+  uint32_t first;
+  packed p;
+  bridge *b = bridge_enter(env, info, 8, argv, NULL);
+  pw_op *op;
+  if (b == NULL || (op = batch_of(b, argv[0])) == NULL ||
+      bridge_failed(env, napi_get_value_uint32(env, argv[1], &first)) ||
+      !read_packed(b, argv + 3, first, &p))
+    return NULL;
+  if (p.end_item > op->nitem) {
+    bridge_throw(env, "internal_error", "a batch has fewer items than it is given");
+    return NULL;
+  }
+  if (read_items(b, op, &p, argv[2], argv[6], argv[7])) b->api->op_give(op, p.end_item);
+  return NULL;
+}
+
+/* batchNoMore(token): the other items will not come, and the batch fails. */
+static napi_value js_batch_no_more(napi_env env, napi_callback_info info) {
+  napi_value argv[1];
+  bridge *b = bridge_enter(env, info, 1, argv, NULL);
+  pw_op *op = b ? batch_of(b, argv[0]) : NULL;
+  if (op) b->api->op_give(op, 0);
+  return NULL;
 }
 
 static napi_value js_batch(napi_env env, napi_callback_info info) {
@@ -214,6 +276,8 @@ static napi_value js_batch_sync(napi_env env, napi_callback_info info) {
 napi_status batch_define(bridge *b, napi_value exports) {
   const napi_property_descriptor functions[] = {
       {"batch", NULL, js_batch, NULL, NULL, NULL, napi_enumerable, b},
+      {"batchMore", NULL, js_batch_more, NULL, NULL, NULL, napi_enumerable, b},
+      {"batchNoMore", NULL, js_batch_no_more, NULL, NULL, NULL, napi_enumerable, b},
       {"batchSync", NULL, js_batch_sync, NULL, NULL, NULL, napi_enumerable, b},
   };
   return napi_define_properties(b->env, exports, sizeof(functions) / sizeof(functions[0]),

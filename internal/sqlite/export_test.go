@@ -16,3 +16,6 @@ func (db *DB) IsResident() bool { return db.isResident() }
 
 // BelieveResident makes the engine take all pages for cached until the transaction ends.
 func (db *DB) BelieveResident() { db.believeResident() }
+
+// RanStatements returns how many statements have been run.
+func (db *DB) RanStatements() uint64 { return db.ranStatements() }

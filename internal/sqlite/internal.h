@@ -10,6 +10,7 @@
 **   stmt.c      statements: prepare, bind, shape
 **   rows.c      packing of result rows
 **   op.c        operations: making one, its parameters, result and error
+**   feed.c      batches whose items come while they run
 **   run.c       what an operation runs
 **   inline.c    runs on the thread that asks
 **   point.c     reads of one row there, without an operation
@@ -155,6 +156,8 @@ struct pw_stmt {
 /* How far an operation has come; guarded by db->mu. */
 enum { OP_NEW, OP_QUEUED, OP_RUNNING, OP_GATED, OP_FINISHED };
 
+typedef struct pw_chunk pw_chunk; /* op.c */
+
 /* An operation with what its submitter need not see. */
 typedef struct pw_job {
   pw_op op;                      /* first: a pw_op* is a pw_job* */
@@ -167,7 +170,10 @@ typedef struct pw_job {
   pw_done_fn done;
   void *ctx;
   char cancel[40];               /* code it was cancelled with, "" if not */
-  void *memory;                  /* parameters of all items, see pw_op_memory() */
+  pw_chunk *memory;              /* parameters of items, see pw_op_memory() */
+  int sent;                      /* it was submitted: owned by who does */
+  int starved;                   /* ... and then there was no memory for items; likewise */
+  uint32_t given;                /* items that may be run, or PW_NO_MORE; guarded by db->mu */
   pw_item first;                 /* where items points if there is one */
 } pw_job;
 
@@ -212,6 +218,7 @@ int pw_leave_as_guest(pw_db *db);
 #define PW_TUNE_HELD_READS      3
 #define PW_TUNE_RESIDENT_WRITES 4
 #define PW_TUNE_PAGE_POOL       5
+#define PW_TUNE_FED_BATCHES     6
 void pw_tune_init(void);
 int pw_tuned_off(int technique);
 
@@ -274,6 +281,11 @@ void pw_op_fail(pw_op *op, const char *code, int sqlite, const char *format, ...
 void pw_error_set(pw_error *error, const char *code, int sqlite, const char *message);
 void pw_error_copy(pw_error *to, const pw_error *from);
 void pw_error_clear(pw_error *error);
+
+/* feed.c */
+#define PW_NO_MORE 0xFFFFFFFFu
+void pw_op_give(pw_op *op, uint32_t n);
+int pw_feed_wait(pw_op *op, uint32_t *given);
 
 /* run.c */
 void pw_op_run(pw_op *op);

@@ -7,6 +7,11 @@
 
 #define SPARE_BYTES (4u << 20) /* memory of an operation that is kept for another */
 
+/* Memory of an operation's own: the header, then what was asked for. */
+struct pw_chunk {
+  pw_chunk *next;
+};
+
 void pw_error_clear(pw_error *error) {
   sqlite3_free(error->message);
   memset(error, 0, sizeof(*error));
@@ -52,7 +57,8 @@ static pw_op *start(pw_job *job, pw_db *db, int kind, uint32_t nitem) {
   op->ran_inline = op->autocommit = 0;
   op->epoch = 0;
   job->state = OP_NEW;
-  job->reset_only = job->waits = 0;
+  job->reset_only = job->waits = job->sent = job->starved = 0;
+  job->given = nitem;
   job->until_ns = 0;
   job->cancel[0] = 0;
   return op;
@@ -100,12 +106,17 @@ static void leave(pw_op *op) {
 }
 
 static void free_memory(pw_op *op) {
+  pw_chunk *chunk = pw_job_of(op)->memory;
   uint32_t i;
   for (i = 0; i < op->nitem; i++) {
     pw_rows_free(&op->items[i].rows);
     if (op->items[i].cap_params) sqlite3_free(op->items[i].params);
   }
-  sqlite3_free(pw_job_of(op)->memory);
+  while (chunk) {
+    pw_chunk *next = chunk->next;
+    sqlite3_free(chunk);
+    chunk = next;
+  }
   sqlite3_free(op);
 }
 
@@ -135,6 +146,14 @@ void pw_op_item(pw_op *op, uint32_t i, pw_stmt *stmt, uint32_t shape) {
   op->items[i].shape = shape;
 }
 
+/* There was no memory for parameters. A thread may run the operation already: it
+** is told by the item that never comes. */
+static void fail_params(pw_op *op) {
+  pw_job *job = pw_job_of(op);
+  if (job->sent) job->starved = 1;
+  else pw_op_fail(op, "out_of_memory", SQLITE_NOMEM, "no memory for parameters");
+}
+
 /* Copies the parameters, values and names into one piece of memory. */
 void pw_op_bind(pw_op *op, uint32_t i, const pw_value *params, uint32_t n) {
   pw_item *item = &op->items[i];
@@ -155,7 +174,7 @@ void pw_op_bind(pw_op *op, uint32_t i, const pw_value *params, uint32_t n) {
   }
   copy = item->params;
   if (!copy) {
-    pw_op_fail(op, "out_of_memory", SQLITE_NOMEM, "no memory for %u parameters", n);
+    fail_params(op);
     return;
   }
   memcpy(copy, params, n * sizeof(pw_value));
@@ -177,11 +196,16 @@ void pw_op_bind(pw_op *op, uint32_t i, const pw_value *params, uint32_t n) {
 
 /* Memory of the operation's own, for parameters that need not be copied. */
 void *pw_op_memory(pw_op *op, size_t bytes) {
-  void *memory = sqlite3_malloc64(bytes);
+  pw_job *job = pw_job_of(op);
+  pw_chunk *chunk = sqlite3_malloc64(sizeof(*chunk) + bytes);
 
-  if (!memory) pw_op_fail(op, "out_of_memory", SQLITE_NOMEM, "no memory for parameters");
-  pw_job_of(op)->memory = memory;
-  return memory;
+  if (!chunk) {
+    fail_params(op);
+    return 0;
+  }
+  chunk->next = job->memory;
+  job->memory = chunk;
+  return chunk + 1;
 }
 
 void pw_op_params(pw_op *op, uint32_t i, pw_value *params, uint32_t n) {

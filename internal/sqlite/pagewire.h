@@ -18,7 +18,7 @@
 extern "C" {
 #endif
 
-#define PW_API_VERSION 4
+#define PW_API_VERSION 5
 
 typedef struct pw_db pw_db;       /* an open database, reference counted */
 typedef struct pw_stmt pw_stmt;   /* SQL text, prepared when first run */
@@ -195,8 +195,13 @@ typedef struct pw_api {
   ** Operations. op_new() makes one with nitem items; op_bind() copies
   ** parameters into an item; op_item() sets its statement, which the operation
   ** holds a reference to. op_memory() gives out memory that is the operation's
-  ** own, once, or fails it and answers NULL; op_params() sets parameters that
-  ** stand there with all they point to.
+  ** own, or fails it and answers NULL; op_params() sets parameters that stand
+  ** there with all they point to.
+  **
+  ** A batch may be submitted before all its items are set: op_give() says, before
+  ** and then after each piece, that those below n are. Who has submitted it goes on
+  ** until all are given, whatever becomes of it meanwhile, or gives 0, and it fails
+  ** for want of the others; it must not be freed before.
   **
   ** op_try() runs a read on the calling thread if nothing stands in the way:
   ** no other operation, no unacknowledged commit, no page miss, at most about
@@ -212,6 +217,7 @@ typedef struct pw_api {
   void (*op_bind)(pw_op *op, uint32_t item, const pw_value *params, uint32_t n);
   void *(*op_memory)(pw_op *op, size_t bytes);
   void (*op_params)(pw_op *op, uint32_t item, pw_value *params, uint32_t n);
+  void (*op_give)(pw_op *op, uint32_t n);
   int (*op_try)(pw_op *op);
   void (*op_submit)(pw_op *op, pw_done_fn done, void *ctx);
   void (*op_wait)(pw_op *op);

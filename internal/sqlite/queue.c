@@ -163,6 +163,7 @@ void pw_op_submit(pw_op *op, pw_done_fn done, void *ctx) {
 
   job->done = done;
   job->ctx = ctx;
+  job->sent = 1;
   start_timeout(op);
   pw_lock(db);
   refused = db->closing || op->failed;
@@ -381,6 +382,7 @@ static int cancel(pw_db *db, pw_op *op, const char *code, int *interrupt) {
   snprintf(job->cancel, sizeof(job->cancel), "%s", code);
   if (job->state == OP_RUNNING) {
     atomic_store(&db->cancelled, 1);
+    pthread_cond_broadcast(&db->changed); /* it may wait for items */
     *interrupt = 1;
     return 0;
   }

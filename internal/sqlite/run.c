@@ -196,12 +196,17 @@ static int is_transaction_control(sqlite3_stmt *st) {
 
 static void run_batch(pw_op *op) {
   pw_db *db = op->db;
-  int nested = !sqlite3_get_autocommit(db->conn);
-  uint32_t i;
+  int nested = !sqlite3_get_autocommit(db->conn), rc;
+  uint32_t i, given = 0;
 
   if (trusted_exec(op, nested ? "SAVEPOINT pagewire_batch" : "BEGIN IMMEDIATE")) return;
   for (i = 0; i < op->nitem && !op->failed; i++) {
     pw_item *item = &op->items[i];
+    if (i == given && (rc = pw_feed_wait(op, &given)) != SQLITE_OK) {
+      if (rc == SQLITE_ABORT) pw_op_fail(op, "aborted", 0, "the rest of the batch never came");
+      else fail_with(op, rc);
+      break;
+    }
     if (prepare(op, item) != SQLITE_OK) break;
     if (is_transaction_control(item->stmt->st)) {
       pw_op_fail(op, "not_allowed", 0,

@@ -34,6 +34,9 @@ type Call struct {
 	Cursor     *Cursor     // the next rows of a cursor
 	Epoch      uint32      // not 0: fail with transaction_lost unless it is the database's, and a transaction is open
 	NoInline   bool        // do not try to answer a read on the calling goroutine
+	// Feed, if set, has a batch submitted with its first statement alone. The others follow one by one, as JavaScript's do
+	// in pieces, each after a call of this. If that fails, so does the batch, and done is told the error.
+	Feed func() error
 }
 
 // Cursor is a statement that is run some rows at a time, by a Call each, as JavaScript's iterate() does.
@@ -102,8 +105,9 @@ type Submitted struct {
 	done  func(*Result, error)
 
 	mu    sync.Mutex
-	users int  // of op: one until it is done, and one for each Cancel
-	over  bool // it is done
+	users int   // of op: one until it is done, one for each Cancel, one while it is fed
+	over  bool  // it is done
+	cause error // why it was given up
 }
 
 // Submit runs a call as the JavaScript side does: a read inline if nothing stands in the way, anything else on a worker,
@@ -133,20 +137,13 @@ func (db *DB) Submit(call Call, done func(*Result, error)) (*Submitted, error) {
 	}
 	s := &Submitted{op: op, done: done, users: 1}
 	op.need_epoch = C.uint32_t(call.Epoch)
-	for i, st := range statements {
-		var stmt *C.pw_stmt
-		if c := call.Cursor; c != nil {
-			stmt, c.args = c.stmt, nil
-			op.max_rows = C.uint32_t(c.chunk)
-		} else {
-			if stmt = db.prepared(st); stmt == nil {
-				s.release()
-				return nil, errNoMemory
-			}
-			s.stmts = append(s.stmts, stmt)
-		}
-		C.pw_op_item(op, C.uint32_t(i), stmt, 0)
-		if err := bind(op, i, st.Args); err != nil {
+	first := statements
+	if call.Feed != nil {
+		first = statements[:1]
+		C.pw_op_give(op, 1)
+	}
+	for i, st := range first {
+		if err := s.set(db, i, st, call.Cursor); err != nil {
 			s.release()
 			return nil, err
 		}
@@ -155,8 +152,44 @@ func (db *DB) Submit(call Call, done func(*Result, error)) (*Submitted, error) {
 		s.finish()
 		return s, nil
 	}
+	s.users++
+	defer s.release()
 	C.submit(op, C.uintptr_t(cgo.NewHandle(s)))
+	for i := len(first); i < len(statements); i++ {
+		err := call.Feed()
+		if err == nil {
+			err = s.set(db, i, statements[i], nil)
+		}
+		if err != nil {
+			s.giveUp(err)
+			break
+		}
+		C.pw_op_give(op, C.uint32_t(i+1))
+	}
 	return s, nil
+}
+
+// ranStatements is for tests: how many statements have been run?
+func (db *DB) ranStatements() uint64 {
+	var m C.pw_metrics
+	C.pw_db_metrics(db.c, &m)
+	return uint64(m.statements)
+}
+
+// set makes a statement, or a cursor's next step, an item of the operation.
+func (s *Submitted) set(db *DB, i int, st Statement, c *Cursor) error {
+	var stmt *C.pw_stmt
+	if c != nil {
+		stmt, c.args = c.stmt, nil
+		s.op.max_rows = C.uint32_t(c.chunk)
+	} else {
+		if stmt = db.prepared(st); stmt == nil {
+			return errNoMemory
+		}
+		s.stmts = append(s.stmts, stmt)
+	}
+	C.pw_op_item(s.op, C.uint32_t(i), stmt, 0)
+	return bind(s.op, i, st.Args)
 }
 
 // Cancel makes the operation finish soon with the code. What it has handed over may still become durable.
@@ -176,6 +209,14 @@ func (s *Submitted) Cancel(code string) {
 	C.pw_op_cancel(s.op, text)
 }
 
+// giveUp has an operation fail that is not given all its items.
+func (s *Submitted) giveUp(cause error) {
+	s.mu.Lock()
+	s.cause = cause
+	s.mu.Unlock()
+	C.pw_op_give(s.op, 0)
+}
+
 // finish tells the submitter.
 func (s *Submitted) finish() {
 	var result *Result
@@ -187,6 +228,9 @@ func (s *Submitted) finish() {
 	}
 	s.mu.Lock()
 	s.over = true
+	if s.cause != nil {
+		result, err = nil, s.cause
+	}
 	s.mu.Unlock()
 	s.release()
 	s.done(result, err)

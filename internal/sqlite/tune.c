@@ -6,7 +6,8 @@
 #include "internal.h"
 
 static const char *const names[] = {"no-inline-reads", "no-inline-writes",   "no-point-reads",
-                                    "no-held-reads",   "no-resident-writes", "no-page-pool"};
+                                    "no-held-reads",   "no-resident-writes", "no-page-pool",
+                                    "no-fed-batches"};
 static unsigned off;
 
 static int listed(const char *list, const char *name) {

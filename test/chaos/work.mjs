@@ -166,8 +166,9 @@ class Worker {
     );
   }
 
+  // Long ones are packed in pieces.
   #parts(db) {
-    const total = this.#random.between(2, 40);
+    const total = this.#random.chance(0.1) ? this.#random.between(130, 600) : this.#random.between(2, 40);
     return this.#promise("part", db, (id) =>
       db.batch(Array.from({ length: total }, (_, n) => ["INSERT INTO part VALUES (?, ?, ?)", [id, n, total]])),
     );

@@ -51,6 +51,12 @@ const work = {
       parentPort.postMessage("busy");
       for (;;) await tx.run("INSERT INTO u VALUES (1)");
     });`,
+  "a batch that is packed": `
+    const db = await open({ mode: "takeover" });
+    await db.exec("CREATE TABLE IF NOT EXISTS w (v)");
+    const items = Array.from({ length: 1000 }, (_, i) => ["INSERT INTO w VALUES (?)", [i]]);
+    Object.defineProperty(items[900][1], 0, { get() { parentPort.postMessage("busy"); for (;;); } });
+    await db.batch(items);`,
 };
 
 async function terminateAmid(t, kind, actor) {
@@ -94,6 +100,8 @@ test(`${many} workers are terminated amid their work, and everything can be open
     const taken = await s.channel.open(actor, { mode: "takeover" });
     assert.deepEqual(await taken.get("PRAGMA integrity_check"), { integrity_check: "ok" });
     assert.deepEqual(await taken.get("SELECT length(v) AS n FROM stored"), { n: 100_000 });
+    await taken.exec("CREATE TABLE IF NOT EXISTS w (v)");
+    assert.deepEqual(await taken.get("SELECT count(*) AS n FROM w"), { n: 0 });
     await taken.close();
     await (await s.channel.open(actor, { mode: "fail" })).close();
   }

@@ -50,6 +50,10 @@ var workloads = []struct {
 		{SQL: "INSERT INTO t (v) VALUES (?)", Args: []any{"new"}}, {SQL: "DELETE FROM t WHERE id < ?", Args: []any{9}},
 		{SQL: "SELECT v FROM t WHERE id = ?", Args: []any{20}}, {SQL: "UPDATE t SET b = ? WHERE id = 30", Args: []any{[]byte("blob")}},
 	}}), 0},
+	{"batch in pieces", submitted(sqlite.Call{Statements: []sqlite.Statement{
+		{SQL: "INSERT INTO t (v) VALUES (?)", Args: []any{"new"}}, {SQL: "DELETE FROM t WHERE id < ?", Args: []any{9}},
+		{SQL: "SELECT v FROM t WHERE id = ?", Args: []any{20}}, {SQL: "UPDATE t SET b = ? WHERE id = 30", Args: []any{[]byte("blob")}},
+	}, Feed: func() error { return nil }}), 0},
 	{"cursor", cursor("SELECT id, v FROM t ORDER BY v, id LIMIT ?", 250), 0},
 	{"20,000 pages", script("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000) INSERT INTO t (b) SELECT zeroblob(3000) FROM n"), 8},
 }

@@ -1,4 +1,4 @@
-// Batches: packed into one buffer and one string for the bridge, and their results unpacked.
+// Batches: packed for the bridge, each piece into a buffer and a string, and their results unpacked.
 
 import type { Handle, Packed, Piece } from "./native.js";
 import type { Mode, Params, RunResult } from "./options.js";
@@ -17,7 +17,7 @@ const INT = 1;
 const REAL = 2;
 const TEXT = 3;
 
-/** Characters of a batch that are packed: what comes then would be copied once more for little. */
+/** Characters of a piece that are packed: what comes then would be copied once more for little. */
 const mostText = 1024 * 1024;
 /** Doubles of a buffer that is kept for the next batch. */
 const mostKept = 64 * 1024;

@@ -182,7 +182,7 @@ export abstract class Runner {
     return this.runSync<T>(sql, params, options);
   }
 
-  /** Runs statements as one transaction (in a transaction: as one savepoint), in one crossing: all or none. */
+  /** Runs statements as one transaction (in a transaction: as one savepoint): all or none. */
   batch<T = Row>(items: readonly BatchItem[], options?: CallOptions): Promise<RunResult<T>[]> {
     return this.inTurn(options, async () => {
       checkItems(items);

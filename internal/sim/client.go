@@ -127,6 +127,9 @@ func (r *running) bury() {
 	}
 	r.mu.Unlock()
 	for _, h := range handles {
+		h.mu.Lock()
+		h.buried = true
+		h.mu.Unlock()
 		h.calls.Wait()
 		_ = h.db.Close(over)
 	}
@@ -154,9 +157,10 @@ type Handle struct {
 	calls  sync.WaitGroup
 	opened int // transactions in the store's log when it was opened
 
-	mu    sync.Mutex
-	lost  bool // it was told so
-	calln uint64
+	mu     sync.Mutex
+	lost   bool // it was told so
+	buried bool // no call begins any more
+	calln  uint64
 }
 
 // Open opens a database. It waits for a connection first.
@@ -249,11 +253,10 @@ func (h *Handle) Submit(call sqlite.Call, judge func(Reply)) (<-chan Reply, *sql
 	h.mu.Unlock()
 	reply := make(chan Reply, 1)
 	w.step("client submits", h.r.c)
-	if h.r.ctx.Err() != nil {
+	if h.r.ctx.Err() != nil || !h.enter() {
 		reply <- Reply{Err: errCrashed}
 		return reply, nil
 	}
-	h.calls.Add(1)
 	s, err := h.db.Submit(call, func(res *sqlite.Result, err error) {
 		defer h.calls.Done()
 		dead := h.r.ctx.Err() != nil
@@ -280,6 +283,16 @@ func (h *Handle) Submit(call sqlite.Call, judge func(Reply)) (<-chan Reply, *sql
 		reply <- Reply{Err: err}
 	}
 	return reply, s
+}
+
+// enter counts a call, which the end of its life waits for; false if that is past.
+func (h *Handle) enter() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !h.buried {
+		h.calls.Add(1)
+	}
+	return !h.buried
 }
 
 // Close closes the database as a program does.

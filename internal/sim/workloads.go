@@ -283,10 +283,10 @@ func (d *program) iterate() {
 	h.mu.Lock()
 	needed := d.known
 	h.mu.Unlock()
-	if h.r.ctx.Err() != nil {
+	// Until the cursor's reset is through, which the database's close waits for outside of the virtual time.
+	if h.r.ctx.Err() != nil || !h.enter() {
 		return
 	}
-	h.calls.Add(1) // until the cursor's reset is through, which the database's close waits for outside of the virtual time
 	c, err := h.db.Cursor(sqlite.Statement{SQL: snapshot}, 1+d.r.IntN(20))
 	if err != nil {
 		h.calls.Done()

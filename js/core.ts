@@ -272,14 +272,13 @@ export class Core {
   #feed(items: readonly BatchItem[], shapes: Shapes[], epoch: number, timeout: number): Packed | number {
     const n = items.length;
     let packed: Packed | number | undefined;
-    let feeding = 0;
     try {
       pack(this, items, comesInPieces(items) ? pieceItems : n, shapes, (first, piece) => {
         if (typeof packed === "number") {
           this.#bridge.batchMore(packed, first, ...piece);
         } else if (packed === undefined) {
           packed = this.#bridge.batch(this.#db, n, ...piece, epoch, timeout);
-          this.feeding += feeding = 1;
+          if (typeof packed === "number") this.feeding++;
         }
       });
       return packed!;
@@ -290,7 +289,7 @@ export class Core {
       }
       throw error;
     } finally {
-      this.feeding -= feeding;
+      if (typeof packed === "number") this.feeding--;
     }
   }
 

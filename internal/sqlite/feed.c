@@ -22,13 +22,12 @@ void pw_op_give(pw_op *op, uint32_t n) {
   pw_queue_unlock(db);
 }
 
-/* May op go on after so many items? */
-static int is_fed(const pw_op *op, uint32_t run) {
-  uint32_t given = pw_job_of((pw_op *)op)->given;
-  return given > run && (given >= op->nitem || !pw_tuned_off(PW_TUNE_FED_BATCHES));
+/* May job go on after so many items? */
+static int is_fed(const pw_job *job, uint32_t run) {
+  return job->given > run && (job->given >= job->op.nitem || !pw_tuned_off(PW_TUNE_FED_BATCHES));
 }
 
-/* The thread that runs op waits until more than *given items are, and sets it.
+/* The thread that runs op waits until more than *given items are set, and updates it.
 ** Returns SQLITE_INTERRUPT if op was cancelled or is out of time, SQLITE_ABORT if no
 ** more will come, and SQLITE_NOMEM if that is for want of memory. */
 int pw_feed_wait(pw_op *op, uint32_t *given) {
@@ -37,9 +36,9 @@ int pw_feed_wait(pw_op *op, uint32_t *given) {
   int in_time = 1, rc = SQLITE_OK;
 
   pw_lock(db);
-  while (!is_fed(op, *given) && !job->cancel[0] && in_time) in_time = pw_wait(db, job->until_ns);
+  while (!is_fed(job, *given) && !job->cancel[0] && in_time) in_time = pw_wait(db, job->until_ns);
   if (job->given == PW_NO_MORE) rc = job->starved ? SQLITE_NOMEM : SQLITE_ABORT;
-  else if (!is_fed(op, *given)) rc = SQLITE_INTERRUPT;
+  else if (!is_fed(job, *given)) rc = SQLITE_INTERRUPT;
   else *given = job->given;
   pthread_mutex_unlock(&db->mu);
   return rc;

@@ -12,22 +12,18 @@ import (
 	"github.com/pagewire/pagewire/internal/sqlite"
 )
 
-type answer struct {
-	result *sqlite.Result
-	err    error
-}
-
-// feeding submits a batch of n INSERTs, of which those behind the first come one by one, each after a call of feed.
-func feeding(t *testing.T, db *sqlite.DB, n int, feed func(given int) error) answer {
+// feeding submits a batch of n INSERTs, of which those behind the first come one by one, each after a call of feed,
+// and returns how it ended.
+func feeding(t *testing.T, db *sqlite.DB, n int, feed func(given int) error) error {
 	t.Helper()
 	statements := make([]sqlite.Statement, n)
 	for i := range statements {
 		statements[i] = sqlite.Statement{SQL: "INSERT INTO t VALUES (?, ?)", Args: []any{i, fmt.Sprint("row ", i)}}
 	}
 	given := 0
-	told := make(chan answer, 1)
+	told := make(chan error, 1)
 	call := sqlite.Call{Statements: statements, Feed: func() error { given++; return feed(given) }}
-	_, err := db.Submit(call, func(r *sqlite.Result, err error) { told <- answer{r, err} })
+	_, err := db.Submit(call, func(_ *sqlite.Result, err error) { told <- err })
 	require.NoError(t, err)
 	return <-told
 }
@@ -53,13 +49,13 @@ func TestBatchRunsWhileItIsGivenItsItems(t *testing.T) {
 		exec(t, db, "DELETE FROM t")
 		before := db.RanStatements()
 		const n = 500
-		got := feeding(t, db, n, func(given int) error {
+		err := feeding(t, db, n, func(given int) error {
 			if waits {
 				ran(t, db, before, given) // the last of them before the next is there
 			}
 			return nil
 		})
-		require.NoError(t, got.err)
+		require.NoError(t, err)
 		require.Equal(t, [][]any{{int64(n), "row 499"}}, query(t, db, "SELECT count(*), max(v) FILTER (WHERE id = 499) FROM t"))
 	}
 }
@@ -69,16 +65,16 @@ func TestI3BatchGivenUpAmidItsItems(t *testing.T) {
 	f, db := withTable(t)
 	defer f.close(db)
 	before := db.RanStatements()
-	got := feeding(t, db, 10, func(given int) error {
+	err := feeding(t, db, 10, func(given int) error {
 		if given < 5 {
 			return nil
 		}
 		ran(t, db, before, 5)
 		return errors.New("the sixth cannot be packed")
 	})
-	require.ErrorContains(t, got.err, "the sixth cannot be packed")
+	require.ErrorContains(t, err, "the sixth cannot be packed")
 	require.Equal(t, [][]any{{int64(0)}}, query(t, db, "SELECT count(*) FROM t"))
-	require.NoError(t, feeding(t, db, 10, func(int) error { return nil }).err)
+	require.NoError(t, feeding(t, db, 10, func(int) error { return nil }))
 	require.Equal(t, [][]any{{int64(10)}}, query(t, db, "SELECT count(*) FROM t"))
 }
 
@@ -89,7 +85,7 @@ func TestI3FedBatchInATransaction(t *testing.T) {
 	exec(t, db, "BEGIN; INSERT INTO t VALUES (100, 'before')")
 	for i := range 200 {
 		before := db.RanStatements()
-		got := feeding(t, db, 10, func(given int) error {
+		err := feeding(t, db, 10, func(given int) error {
 			switch {
 			case i%2 == 0:
 				ran(t, db, before, given) // it waits for the next
@@ -98,9 +94,9 @@ func TestI3FedBatchInATransaction(t *testing.T) {
 			}
 			return errors.New("no more")
 		})
-		require.ErrorContains(t, got.err, "no more")
+		require.ErrorContains(t, err, "no more")
 	}
-	require.NoError(t, feeding(t, db, 3, func(int) error { return nil }).err)
+	require.NoError(t, feeding(t, db, 3, func(int) error { return nil }))
 	exec(t, db, "COMMIT")
 	require.Equal(t, [][]any{{int64(4)}}, query(t, db, "SELECT count(*) FROM t"))
 }
@@ -111,8 +107,8 @@ func TestFedBatchFailsBeforeItsEnd(t *testing.T) {
 	defer f.close(db)
 	exec(t, db, "INSERT INTO t VALUES (3, 'there already')")
 	for range 50 {
-		got := feeding(t, db, 300, func(int) error { return nil })
-		require.ErrorContains(t, got.err, "batch statement 4: UNIQUE constraint failed")
+		err := feeding(t, db, 300, func(int) error { return nil })
+		require.ErrorContains(t, err, "batch statement 4: UNIQUE constraint failed")
 	}
 	require.Equal(t, [][]any{{int64(1)}}, query(t, db, "SELECT count(*) FROM t"))
 }
@@ -121,7 +117,7 @@ func TestFedBatchFailsBeforeItsEnd(t *testing.T) {
 func TestDatabaseIsAbandonedWhileABatchWaitsForItems(t *testing.T) {
 	f, db := withTable(t)
 	before := db.RanStatements()
-	got := feeding(t, db, 10, func(given int) error {
+	err := feeding(t, db, 10, func(given int) error {
 		if given == 1 {
 			ran(t, db, before, 1)
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -130,7 +126,7 @@ func TestDatabaseIsAbandonedWhileABatchWaitsForItems(t *testing.T) {
 		}
 		return nil
 	})
-	require.ErrorContains(t, got.err, "the database was closed")
+	require.ErrorContains(t, err, "the database was closed")
 	again := f.open("fed")
 	defer f.close(again)
 	require.Equal(t, [][]any{{int64(0)}}, query(t, again, "SELECT count(*) FROM t"))

@@ -169,13 +169,6 @@ func (db *DB) Submit(call Call, done func(*Result, error)) (*Submitted, error) {
 	return s, nil
 }
 
-// ranStatements is for tests: how many statements have been run?
-func (db *DB) ranStatements() uint64 {
-	var m C.pw_metrics
-	C.pw_db_metrics(db.c, &m)
-	return uint64(m.statements)
-}
-
 // set makes a statement, or a cursor's next step, an item of the operation.
 func (s *Submitted) set(db *DB, i int, st Statement, c *Cursor) error {
 	var stmt *C.pw_stmt
@@ -249,4 +242,11 @@ func (s *Submitted) release() {
 	for _, stmt := range s.stmts {
 		C.pw_stmt_free(stmt)
 	}
+}
+
+// ranStatements is for tests: how many statements have been run?
+func (db *DB) ranStatements() uint64 {
+	var m C.pw_metrics
+	C.pw_db_metrics(db.c, &m)
+	return uint64(m.statements)
 }

@@ -101,6 +101,27 @@ func TestI3FedBatchInATransaction(t *testing.T) {
 	require.Equal(t, [][]any{{int64(4)}}, query(t, db, "SELECT count(*) FROM t"))
 }
 
+// Nor does it when it is given up while a statement writes, which to interrupt would roll back the transaction.
+func TestI3FedBatchIsNotInterrupted(t *testing.T) {
+	f, db := withTable(t)
+	defer f.close(db)
+	exec(t, db, "BEGIN; INSERT INTO t VALUES (-1, 'before')")
+	before := db.RanStatements()
+	told := make(chan error, 1)
+	call := sqlite.Call{
+		Statements: []sqlite.Statement{
+			{SQL: "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 300000) INSERT INTO t SELECT i, 'row' FROM n"},
+			{SQL: "SELECT 1"},
+		},
+		Feed: func() error { ran(t, db, before, 1); return errors.New("no more") },
+	}
+	_, err := db.Submit(call, func(_ *sqlite.Result, err error) { told <- err })
+	require.NoError(t, err)
+	require.ErrorContains(t, <-told, "no more")
+	exec(t, db, "COMMIT")
+	require.Equal(t, [][]any{{int64(1)}}, query(t, db, "SELECT count(*) FROM t"))
+}
+
 // A statement that fails ends the batch, though its submitter has more.
 func TestFedBatchFailsBeforeItsEnd(t *testing.T) {
 	f, db := withTable(t)

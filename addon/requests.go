@@ -14,6 +14,7 @@ import "C"
 import (
 	"encoding/json"
 	"errors"
+	"runtime"
 	"unsafe"
 
 	"github.com/pagewire/pagewire/internal/channel"
@@ -66,6 +67,8 @@ func serveCall(e *env, r *C.pw_request) {
 		}
 		reply(fn, ctx, 0, failure(err), nil)
 	}()
+	// Else the call waits for a thread to be woken for it: this one is about to wait in C.
+	runtime.Gosched()
 }
 
 func reply(fn C.pw_reply_fn, ctx unsafe.Pointer, ok C.int, json, bin []byte) {

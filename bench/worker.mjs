@@ -30,6 +30,7 @@ let state;
 const ownOf = (workload) => ({
   ...system,
   open: (name) => system.open(`${workload}-${name}`),
+  openKv: (name) => system.openKv(`${workload}-${name}`),
   remove: (name) => system.remove(`${workload}-${name}`),
 });
 

@@ -16,6 +16,11 @@ export default async function create({ service, variant: options }) {
       };
     },
     open: (name) => channel.open(name, options),
+    async openKv(name) {
+      const kv = channel.kv(name);
+      await kv.open();
+      return { get: (key) => kv.get(key), put: (key, value) => kv.put([[key, value]]), close: () => kv.close() };
+    },
     remove: async () => {}, // the server has no such request; its directory is removed at the end
   };
 }

@@ -1,5 +1,5 @@
-// rivetkit with its engine. This process hosts the actors; a call of their action "serve" lends the actor's database to
-// the workload and stays under way until the database is closed, so every statement runs, and is timed, inside the actor.
+// rivetkit with its engine. This process hosts the actors; a call of their action "serve" lends the actor's database and keys to
+// the workload and stays under way until what was lent is closed, so every statement runs, and is timed, inside the actor.
 // Closing puts the actor to sleep; opening wakes it through the engine, as a caller would.
 
 import { setTimeout as sleep } from "node:timers/promises";
@@ -24,7 +24,7 @@ function deferred() {
   return { promise, resolve, reject };
 }
 
-const opening = new Map(); // name -> deferred of the actor's { database, release }
+const opening = new Map(); // name -> deferred of the actor's { database, kv, release }
 const asleep = new Map(); // name -> deferred
 
 const provider = db({ warnOnManualTransactions: false });
@@ -35,7 +35,7 @@ const lender = actor({
   actions: {
     serve: async (c) => {
       const released = deferred();
-      opening.get(c.key[0]).resolve({ database: c.db, release: released.resolve });
+      opening.get(c.key[0]).resolve({ database: c.db, kv: c.kv, release: released.resolve });
       await released.promise;
     },
     sleepNow: (c) => c.sleep(),
@@ -51,6 +51,29 @@ function runnerOf(client) {
     get: async (sql, params) => (await all(sql, params))[0],
   };
 }
+
+function databaseOf({ database }) {
+  const runner = runnerOf(database);
+  const transaction = (fn) => database.transaction((tx) => fn(runnerOf(tx)));
+  return {
+    ...runner,
+    prepare: (sql) => ({
+      get: (params) => runner.get(sql, params),
+      all: (params) => runner.all(sql, params),
+      run: (params) => runner.run(sql, params),
+    }),
+    transaction,
+    batch: (items) =>
+      transaction(async (tx) => {
+        for (const [sql, params] of items) await tx.run(sql, params);
+      }),
+  };
+}
+
+const keysOf = ({ kv }) => ({
+  get: (key) => kv.get(key, { type: "binary" }),
+  put: (key, value) => kv.put(key, value),
+});
 
 export default async function create({ service }) {
   const headers = { Authorization: `Bearer ${service.token}` };
@@ -72,29 +95,18 @@ export default async function create({ service }) {
 
   const awake = new Set();
 
-  async function open(name) {
+  // What an actor lends, with a close() that gives it back.
+  async function lend(name, handles) {
     const lent = deferred();
     opening.set(name, lent);
     const handle = client.lender.getOrCreate([name]);
     const serving = retrying(() => handle.serve());
     serving.catch((error) => lent.reject(error));
-    const { database, release } = await lent.promise;
-    const runner = runnerOf(database);
-    const transaction = (fn) => database.transaction((tx) => fn(runnerOf(tx)));
-    const lentDatabase = {
-      ...runner,
-      prepare: (sql) => ({
-        get: (params) => runner.get(sql, params),
-        all: (params) => runner.all(sql, params),
-        run: (params) => runner.run(sql, params),
-      }),
-      transaction,
-      batch: (items) =>
-        transaction(async (tx) => {
-          for (const [sql, params] of items) await tx.run(sql, params);
-        }),
+    const { release, ...own } = await lent.promise;
+    const inUse = {
+      ...handles(own),
       close: async () => {
-        awake.delete(lentDatabase);
+        awake.delete(inUse);
         const slept = deferred();
         asleep.set(name, slept);
         release();
@@ -104,16 +116,17 @@ export default async function create({ service }) {
         await sleep(settleMs);
       },
     };
-    awake.add(lentDatabase);
-    return lentDatabase;
+    awake.add(inUse);
+    return inUse;
   }
 
   return {
     serverPid: service.pid,
-    open,
+    open: (name) => lend(name, databaseOf),
+    openKv: (name) => lend(name, keysOf),
     remove: async () => {},
     closeAll: async () => {
-      for (const lentDatabase of [...awake]) await lentDatabase.close();
+      for (const inUse of [...awake]) await inUse.close();
     },
   };
 }

@@ -20,7 +20,8 @@
 import { actors } from "./actors.mjs";
 import { baselines } from "./baselines.mjs";
 import { cold } from "./cold.mjs";
+import { kv } from "./kv.mjs";
 import { reads } from "./reads.mjs";
 import { writes } from "./writes.mjs";
 
-export const workloads = { ...reads, ...writes, ...cold, ...actors, ...baselines };
+export const workloads = { ...reads, ...writes, ...cold, ...actors, ...kv, ...baselines };

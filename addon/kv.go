@@ -24,6 +24,18 @@ func (e *env) kv(request []byte) (*channel.Actor, error) {
 	return nil, errUnknownHandle
 }
 
+// turn gives a call of a key-value handle its place among those of the handle: the order in which JavaScript made them, which
+// their goroutines would lose. end must be called when the call is over.
+func (e *env) turn(ctx context.Context, kv uint64) (_ context.Context, end func()) {
+	e.mu.Lock()
+	actor := e.kvs[kv]
+	e.mu.Unlock()
+	if actor == nil {
+		return ctx, func() {}
+	}
+	return actor.Turn(ctx)
+}
+
 // orEmpty keeps an empty byte string apart from an absent one.
 func orEmpty(b []byte) []byte {
 	if b == nil {
@@ -186,8 +198,9 @@ func kvClose(ctx context.Context, e *env, request []byte, _ [][]byte) (any, [][]
 	if err != nil {
 		return nil, nil, err
 	}
+	err = actor.Close(ctx, nil) // after the calls before it, which still look for the handle
 	e.mu.Lock()
 	delete(e.kvs, r.KV)
 	e.mu.Unlock()
-	return struct{}{}, nil, actor.Close(ctx, nil)
+	return struct{}{}, nil, err
 }

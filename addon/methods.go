@@ -61,6 +61,7 @@ func (e *env) start(name string, request, attached []byte) (func() (any, []byte,
 	}
 	common, err := decode[struct {
 		CallID uint64 `json:"callId"`
+		kvRequest
 	}](request)
 	if err != nil {
 		return nil, err
@@ -71,8 +72,10 @@ func (e *env) start(name string, request, attached []byte) (func() (any, []byte,
 		cancel()
 		return nil, channel.ErrClosed
 	}
+	ctx, end := e.turn(ctx, common.KV)
 	return func() (any, []byte, error) {
 		defer cancel()
+		defer end()
 		result, out, err := run(ctx, e, request, in)
 		if code := e.end(common.CallID, c); err != nil && code != "" {
 			err = &protocol.Error{Code: protocol.Code(code), Message: "the call was cancelled"}

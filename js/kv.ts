@@ -71,7 +71,10 @@ function pairs(bytes: readonly Bytes[]): KvEntry[] {
   return entries;
 }
 
-/** An actor's keys and values. open() takes the actor's lock, as opening its database does. */
+/**
+ * An actor's keys and values. open() takes the actor's lock, as opening its database does. Calls take effect in the order in
+ * which they were made, awaited or not.
+ */
 export class Kv {
   #handle: number | undefined;
   #closed = false;

@@ -11,7 +11,7 @@ import (
 )
 
 // Actor is an open actor: a lock that this process holds until Close, or until it is lost. It is safe for concurrent
-// use; its requests are sent and answered in the order of their calls.
+// use; its requests are sent and answered in the order of their calls, or of their turns.
 type Actor struct {
 	c       *Channel
 	id      string
@@ -32,6 +32,8 @@ type Actor struct {
 	next      int     // of pending, the first one not sent on conn
 	inflight  int     // answers that conn owes, those of abandoned calls included
 	streaming bool    // a commit with stages is being written
+
+	lastTurn chan struct{} // closed when the last turn is over
 }
 
 // Open locks an actor, fences its earlier holders and returns what the server preloads. onLost, if not nil, is called
@@ -243,6 +245,10 @@ func (a *Actor) queue(ctx context.Context, cl *call) error {
 		cl.id = c.lastID.Add(1)
 	}
 	cl.actor = a
+	if t, ok := ctx.Value(turnKey{}).(*turn); ok {
+		t.wait()
+		defer t.end()
+	}
 	c.mu.Lock()
 	err := a.ended()
 	if cause := ctx.Err(); cause != nil && cl.op != protocol.OpClose {

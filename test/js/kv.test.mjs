@@ -51,3 +51,25 @@ test("preload tells absent from not scanned (I9)", async () => {
   assert.ok(scan.through.length === 3);
   await kv.close();
 });
+
+test("calls that are not awaited keep their order", async () => {
+  const kv = s.channel.kv("kv-order");
+  await kv.open();
+  const text = (value) => value && Buffer.from(value).toString();
+  const calls = [];
+  for (let i = 0; i < 500; i++) {
+    calls.push(
+      kv.put([["k", String(i)]]),
+      kv.get("k").then((value) => assert.equal(text(value), String(i))),
+      kv.delete("k"),
+      kv.get("k").then((value) => assert.equal(value, undefined)),
+    );
+  }
+  const last = kv.put([["k", "last"]]);
+  const closed = kv.close();
+  await assert.rejects(kv.get("k"), { code: "closed" });
+  await Promise.all([...calls, last, closed]);
+  await kv.open();
+  assert.equal(text(await kv.get("k")), "last");
+  await kv.close();
+});

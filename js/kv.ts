@@ -52,9 +52,19 @@ export interface KvListOptions extends Limits {
   end?: KvBytes | undefined;
   /** From the last key to the first. */
   reverse?: boolean | undefined;
-  /** Entries at most; the server has a cap. */
+  /** Entries at most, from 1 on; the server has a cap. */
   limit?: number | undefined;
 }
+
+const listNames: Names<KvListOptions> = {
+  prefix: true,
+  start: true,
+  end: true,
+  reverse: true,
+  limit: true,
+  signal: true,
+  timeout: true,
+};
 
 function bytesOf(value: KvBytes, what: string): Uint8Array {
   if (value instanceof Uint8Array) return value;
@@ -166,9 +176,14 @@ export class Kv {
 
   /** Entries in the order of their keys; `more` says that the limit, or the server's, cut them off. */
   async list(options: KvListOptions = {}): Promise<{ entries: KvEntry[]; more: boolean }> {
+    checkNames("kv.list", options, listNames);
+    const { limit } = options;
+    if (limit !== undefined && (!Number.isSafeInteger(limit) || limit < 1)) {
+      throw new TypeError(`limit: ${String(limit)} is not a whole number of entries from 1 on`);
+    }
     const { value, bytes } = await callWith<{ more: boolean }>(
       "kv.list",
-      { kv: this.#use(), reverse: options.reverse ?? false, limit: options.limit },
+      { kv: this.#use(), reverse: options.reverse ?? false, limit },
       options,
       [maybe(options.prefix, "prefix"), maybe(options.start, "start"), maybe(options.end, "end")],
     );

@@ -32,6 +32,9 @@ test("put, get, list, delete", async () => {
   ]);
   await assert.rejects(kv.put([[new Uint8Array(3000), "x"]]), { code: "key_too_large" });
   await assert.rejects(kv.put([[1, "x"]]), TypeError);
+  await assert.rejects(kv.list({ prefx: "b" }), /kv\.list: there is no option "prefx"; there are prefix, start/);
+  for (const limit of [0, -1, 1.5])
+    await assert.rejects(kv.list({ limit }), /limit: .* is not a whole number of entries/);
   await kv.close();
   await assert.rejects(kv.get("a"), { code: "closed" });
 });

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/pagewire/pagewire/internal/protocol"
@@ -96,20 +97,47 @@ func (d *program) kv() {
 	h, ctx := d.h, d.h.r.ctx
 	for range 1 + d.r.IntN(5) {
 		k := kvKey(d.r.IntN(kvKeys))
-		if d.r.IntN(2) == 0 {
-			p := d.w.Model.kvBegin(h, k)
-			err := h.actor.Put(ctx, &protocol.Put{Keys: [][]byte{[]byte(k)}, Values: [][]byte{fmt.Append(nil, p.value)}})
-			d.w.Event("kv put", "%s %s %s=%d: %v", d.c.Name, actorID(d.actor), k, p.value, err)
-			switch d.w.fateOf(err) {
-			case acked:
-				d.w.Model.kvAcked(p)
-			case failed:
-				d.w.Model.kvRefused(p)
+		switch d.r.IntN(4) {
+		case 0:
+			d.kvPut(ctx, k, d.w.Model.kvBegin(h, k))
+		case 1:
+			d.kvBurst()
+		default:
+			if err := d.kvCheck(ctx, k); err != nil {
+				return
 			}
-		} else if err := d.kvCheck(ctx, k); err != nil {
-			return
 		}
 	}
+}
+
+func (d *program) kvPut(ctx context.Context, k string, p *kvPut) {
+	err := d.h.actor.Put(ctx, &protocol.Put{Keys: [][]byte{[]byte(k)}, Values: [][]byte{fmt.Append(nil, p.value)}})
+	d.w.Event("kv put", "%s %s %s=%d: %v", d.c.Name, actorID(d.actor), k, p.value, err)
+	switch d.w.fateOf(err) {
+	case acked:
+		d.w.Model.kvAcked(p)
+	case failed:
+		d.w.Model.kvRefused(p)
+	}
+}
+
+// kvBurst puts several values at once. Their goroutines come in the opposite order of their turns.
+func (d *program) kvBurst() {
+	var puts []func()
+	for range 2 + d.r.IntN(3) {
+		k := kvKey(d.r.IntN(2)) // often the same
+		ctx, end := d.h.actor.Turn(d.h.r.ctx)
+		p := d.w.Model.kvBegin(d.h, k)
+		puts = append(puts, func() {
+			defer end()
+			d.kvPut(ctx, k, p)
+		})
+	}
+	var all sync.WaitGroup
+	for _, put := range slices.Backward(puts) {
+		all.Go(put)
+	}
+	all.Wait()
 }
 
 // kvCheck reads a key, and all of them as a list.

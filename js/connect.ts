@@ -2,7 +2,7 @@
 
 import { call, callSync } from "./calls.js";
 import type { Channel, Connected } from "./channel.js";
-import { bytesOf, type Limits, timeoutOf } from "./limits.js";
+import { countOf, type Limits, timeoutOf } from "./limits.js";
 import { checkNames, type Names } from "./names.js";
 import { listen } from "./native.js";
 
@@ -58,7 +58,7 @@ function connectRequest(options: ConnectOptions): object {
     timeoutMs: timeoutOf(options.requestTimeout, 0) || undefined,
     backoffMinMs: options.backoff?.min,
     backoffMaxMs: options.backoff?.max,
-    cacheBudget: bytesOf("cacheBudget", options.cacheBudget),
+    cacheBudget: countOf("cacheBudget", options.cacheBudget),
   };
 }
 

@@ -4,7 +4,7 @@ import { type Bytes, callWith } from "./bytes.js";
 import { call } from "./calls.js";
 import type { OpenMode } from "./channel.js";
 import { PagewireError } from "./errors.js";
-import type { Limits } from "./limits.js";
+import { countOf, type Limits } from "./limits.js";
 import { checkNames, type Names } from "./names.js";
 
 /** A key or a value; a string stands for its UTF-8 bytes. */
@@ -177,10 +177,7 @@ export class Kv {
   /** Entries in the order of their keys; `more` says that the limit, or the server's, cut them off. */
   async list(options: KvListOptions = {}): Promise<{ entries: KvEntry[]; more: boolean }> {
     checkNames("kv.list", options, listNames);
-    const { limit } = options;
-    if (limit !== undefined && (!Number.isSafeInteger(limit) || limit < 1)) {
-      throw new TypeError(`limit: ${String(limit)} is not a whole number of entries from 1 on`);
-    }
+    const limit = countOf("limit", options.limit, "entries");
     const { value, bytes } = await callWith<{ more: boolean }>(
       "kv.list",
       { kv: this.#use(), reverse: options.reverse ?? false, limit },

@@ -19,12 +19,12 @@ export function timeoutOf(timeout: number | undefined, otherwise: number): numbe
   return timeout;
 }
 
-/** Checks a number of bytes: at least 1; undefined leaves it as it is. */
-export function bytesOf(name: string, bytes: number | undefined): number | undefined {
-  if (bytes !== undefined && (!Number.isSafeInteger(bytes) || bytes < 1)) {
-    throw new TypeError(`${name}: ${String(bytes)} is not a whole number of bytes from 1 on`);
+/** Checks a number of bytes, or of what `unit` says: at least 1; undefined leaves it as it is. */
+export function countOf(name: string, count: number | undefined, unit = "bytes"): number | undefined {
+  if (count !== undefined && (!Number.isSafeInteger(count) || count < 1)) {
+    throw new TypeError(`${name}: ${String(count)} is not a whole number of ${unit} from 1 on`);
   }
-  return bytes;
+  return count;
 }
 
 /** Checks limits before anything is begun: throws if the timeout is none, or if the signal has been aborted. */

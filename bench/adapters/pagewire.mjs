@@ -19,7 +19,7 @@ export default async function create({ service, variant: options }) {
     async openKv(name) {
       const kv = channel.kv(name);
       await kv.open();
-      return { get: (key) => kv.get(key), put: (key, value) => kv.put([[key, value]]), close: () => kv.close() };
+      return { get: (key) => kv.get(key), put: (key, value) => kv.put([[key, value]]) };
     },
     remove: async () => {}, // the server has no such request; its directory is removed at the end
   };

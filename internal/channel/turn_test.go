@@ -19,8 +19,7 @@ import (
 func TestRequestsAreSentInTheOrderOfTheirTurns(t *testing.T) {
 	_, addr := startServer(t, server.Config{Store: newStore(t)})
 	c, _ := dial(t, addr)
-	a, _, err := c.Open(t.Context(), "actor", protocol.Open{}, nil)
-	require.NoError(t, err)
+	a := open(t, c, "actor")
 
 	var calls []func()
 	for i := range 100 {
@@ -49,8 +48,7 @@ func TestRequestsAreSentInTheOrderOfTheirTurns(t *testing.T) {
 func TestCloseWaitsForItsTurn(t *testing.T) {
 	_, addr := startServer(t, server.Config{Store: newStore(t)})
 	c, _ := dial(t, addr)
-	a, _, err := c.Open(t.Context(), "actor", protocol.Open{}, nil)
-	require.NoError(t, err)
+	a := open(t, c, "actor")
 
 	putCtx, endPut := a.Turn(t.Context())
 	closeCtx, endClose := a.Turn(t.Context())
